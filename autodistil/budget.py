@@ -1,0 +1,120 @@
+"""A budget: limits on the cost of a student, all of which must hold."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from autodistil.cost import Cost
+from autodistil.errors import InvalidInput
+
+AXES = ("macs", "flops", "params", "size_bytes")
+"""What can be limited and computed exactly; each is a field of `Cost`."""
+
+_AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMG%]?)")
+_FACTORS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
+_LARGEST = 10**18
+
+
+def parse_amount(value: object) -> int | str:
+    """Read an amount: a plain number, one with K, M, or G, or a share of the teacher (`40%`).
+
+    Returns:
+        A positive integer, or a share as it was given.
+
+    Raises:
+        ValueError: It is none of these, or not positive.
+    """
+    message = "must be a positive number, with K, M, or G if you like, or a share such as '40%'"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(message)
+    if isinstance(value, str):
+        match = _AMOUNT.fullmatch(value.strip())
+        if not match or float(match[1]) == 0:
+            raise ValueError(message)
+        if match[2] == "%":
+            return f"{match[1]}%"
+        value = float(match[1]) * _FACTORS[match[2]] if match[2] or "." in match[1] else int(match[1])
+    if not 1 <= value <= _LARGEST:  # also refuses NaN and infinities
+        raise ValueError(message)
+    return int(value)
+
+
+Amount = Annotated[int | str, BeforeValidator(parse_amount)]
+
+
+class LatencyLimit(BaseModel):
+    """A limit on latency under stated conditions.
+
+    Attributes:
+        ms: Milliseconds for one forward of a batch.
+        device: Name of a profiled device.
+        percentile: Which percentile of the runs must stay below.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ms: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    device: Annotated[str, Field(max_length=100)] | None = None
+    percentile: Literal[50, 90] = 90
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
+    sequence_length: Annotated[int, Field(ge=1, le=4096)] = 128
+    runtime: Literal["torch", "onnxruntime"] = "torch"
+    dtype: Literal["float32"] = "float32"
+
+
+class Budget(BaseModel):
+    """Limits on a student's exact cost; at least one must be given.
+
+    Attributes:
+        macs: Multiply-accumulates of the encoder for 128 tokens.
+        flops: 2 x MACs.
+        params: Parameters, embeddings and pooler included.
+        size_bytes: Size of the fp32 `model.safetensors`.
+        latency: Latency on a profiled device.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    macs: Amount | None = None
+    flops: Amount | None = None
+    params: Amount | None = None
+    size_bytes: Amount | None = None
+    latency: LatencyLimit | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError(f"name at least one limit: {', '.join(AXES)} or latency")
+        return self
+
+    def limits(self, teacher: Cost) -> dict[str, int]:
+        """The limits in absolute numbers, shares taken of the teacher's cost."""
+        given = {axis: getattr(self, axis) for axis in AXES}
+        return {
+            axis: _resolve(amount, getattr(teacher, axis))
+            for axis, amount in given.items()
+            if amount is not None
+        }
+
+
+def _resolve(amount: int | str, whole: int) -> int:
+    if isinstance(amount, int):
+        return amount
+    return int(float(amount.removesuffix("%")) / 100 * whole)
+
+
+def read_budget(**amounts: object) -> Budget:
+    """A budget from loose values, as the command line has them.
+
+    Raises:
+        InvalidInput: Names the value at fault.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return Budget.model_validate(amounts)
+    except ValidationError as error:
+        from autodistil.superlm import explain
+
+        raise InvalidInput(f"The budget: {explain(error)}.") from error

@@ -1,0 +1,117 @@
+"""What a student costs: parameters, multiply-accumulates (MACs), FLOPs, and bytes.
+
+Two countings stand side by side. The exact one uses the real shapes. The paper's one
+(`paper_params`, `paper_macs`) takes a head to be hidden / teacher-heads wide and reproduces
+the paper's Table 7; its code keeps the teacher's wider heads, so the two differ.
+A budget is enforced on the exact cost.
+"""
+
+import json
+from math import prod
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from autodistil.architecture import Architecture
+from autodistil.tensors import EncoderConfig, tensor_shapes
+
+SEQUENCE_LENGTH = 128
+"""Tokens at which MACs and FLOPs are counted unless said otherwise, as in the paper."""
+
+DType = Literal["float32", "float16"]
+_BYTES: dict[DType, int] = {"float32": 4, "float16": 2}
+_SAFETENSORS_DTYPE: dict[DType, str] = {"float32": "F32", "float16": "F16"}
+
+
+class Cost(BaseModel):
+    """Cost of one student.
+
+    Attributes:
+        params: All parameters, embeddings and pooler included.
+        macs: MACs of the encoder's layers for one sequence, without embeddings and pooler.
+        flops: 2 x MACs.
+        size_bytes: Exact size of the student's fp32 `model.safetensors`.
+        paper_params: Parameters by the paper's formula.
+        paper_macs: MACs by the paper's formula, which the paper calls FLOPs.
+        sequence_length: Tokens at which MACs and FLOPs are counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    params: int
+    macs: int
+    flops: int
+    size_bytes: int
+    paper_params: int
+    paper_macs: int
+    sequence_length: int
+
+
+def cost(
+    architecture: Architecture,
+    encoder: EncoderConfig,
+    teacher_heads: int,
+    sequence_length: int = SEQUENCE_LENGTH,
+) -> Cost:
+    """Cost of a student in both countings.
+
+    Args:
+        architecture: The student.
+        encoder: Vocabulary, positions, and token types.
+        teacher_heads: Number of heads of the teacher, by which the paper's formula divides.
+        sequence_length: Tokens `n` of the sequence that MACs are counted for.
+    """
+    macs = exact_macs(architecture, sequence_length)
+    return Cost(
+        params=sum(prod(shape) for shape in tensor_shapes(architecture, encoder).values()),
+        macs=macs,
+        flops=2 * macs,
+        size_bytes=weights_file_bytes(architecture, encoder),
+        paper_params=_paper_params(architecture, encoder, teacher_heads),
+        paper_macs=_paper_macs(architecture, teacher_heads, sequence_length),
+        sequence_length=sequence_length,
+    )
+
+
+def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH) -> int:
+    """MACs of the encoder's layers: projections, attention scores and values, FFN."""
+    n, hidden, attention = sequence_length, architecture.hidden, architecture.attention_width
+    projections = 4 * n * hidden * attention
+    scores_and_values = 2 * n * n * attention
+    ffn = 2 * n * hidden * architecture.intermediate
+    return architecture.layers * (projections + scores_and_values + ffn)
+
+
+def weights_file_bytes(
+    architecture: Architecture, encoder: EncoderConfig, dtype: DType = "float32"
+) -> int:
+    """Exact size in bytes of the student's `model.safetensors`, header included."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, shape in sorted(tensor_shapes(architecture, encoder).items()):
+        end = offset + prod(shape) * _BYTES[dtype]
+        header[name] = {
+            "dtype": _SAFETENSORS_DTYPE[dtype],
+            "shape": list(shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    length = len(json.dumps(header, separators=(",", ":")).encode())
+    return 8 + -(-length // 8) * 8 + offset
+
+
+def _paper_params(architecture: Architecture, encoder: EncoderConfig, teacher_heads: int) -> int:
+    h, layers = architecture.hidden, architecture.layers
+    embeddings = h * (
+        encoder.vocab_size + encoder.max_position_embeddings + encoder.type_vocab_size + 2
+    )
+    attention = h * h + 3 * h * h * architecture.heads / teacher_heads + 6 * h
+    ffn = 2 * h * architecture.intermediate + architecture.intermediate + 3 * h
+    return round(embeddings + layers * (attention + ffn) + h * h + 2 * h)
+
+
+def _paper_macs(architecture: Architecture, teacher_heads: int, n: int) -> int:
+    h, heads = architecture.hidden, architecture.heads
+    attention = (3 * n * h * h + 2 * n * n * h) * heads / teacher_heads + n * h * h
+    ffn = 2 * n * h * architecture.intermediate
+    return round(architecture.layers * (attention + ffn) + h * h + 2 * h)

@@ -1,0 +1,91 @@
+"""The one hierarchy of errors.
+
+Every error a user can cause carries an HTTP status and a problem type, so that the
+command line, the API, and a failed job all report the same object (RFC 9457).
+"""
+
+from typing import Any, ClassVar
+
+
+class AutoDistilError(Exception):
+    """Base of every error with a message meant for the user.
+
+    Args:
+        detail: What went wrong in this case, and what to do about it.
+        **members: Machine-readable members of the problem object. They must be JSON values.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Something went wrong on our side"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+    def problem(self) -> dict[str, Any]:
+        """The error as an RFC 9457 problem object, without the `type` URI's base."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+
+class InvalidInput(AutoDistilError):
+    """A value that cannot be used: a size, an option, a file."""
+
+    status = 422
+    type = "invalid-input"
+    title = "The input cannot be used"
+
+
+class InfeasibleBudget(AutoDistilError):
+    """No student satisfies every limit of the budget."""
+
+    status = 422
+    type = "infeasible-budget"
+    title = "No student fits the budget"
+
+
+class UnknownDevice(AutoDistilError):
+    """A latency limit names no device, or one that was never profiled."""
+
+    status = 422
+    type = "unknown-device"
+    title = "No latency profile of that device"
+
+
+class InvalidBundle(AutoDistilError):
+    """A SuperLM bundle that is incomplete, inconsistent, or hostile."""
+
+    status = 422
+    type = "invalid-bundle"
+    title = "The SuperLM bundle is refused"
+
+
+class UnsupportedTeacher(AutoDistilError):
+    """A model that cannot be the teacher of a SuperLM."""
+
+    status = 422
+    type = "unsupported-teacher"
+    title = "This model cannot be a teacher"
+
+
+class ParityFailure(AutoDistilError):
+    """An exported student that does not compute what the SuperLM computes."""
+
+    status = 500
+    type = "parity-failure"
+    title = "The exported student differs from the SuperLM"
+
+
+class CheckpointMismatch(AutoDistilError):
+    """A training run resumed with other settings than it was started with."""
+
+    status = 422
+    type = "checkpoint-mismatch"
+    title = "The checkpoint belongs to another run"

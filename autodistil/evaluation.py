@@ -1,0 +1,123 @@
+"""Held-out losses of every student of a SuperLM (paper, section 3.3: the search needs nothing more).
+
+The teacher runs once per batch. Students of equal widths share the layers that their depths have
+in common; the result is the same as running each alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autodistil.architecture import Architecture, SubSpace
+from autodistil.corpus import Batch, TokenizedText
+from autodistil.elastic import ElasticEncoder, LayerOutput
+from autodistil.relations import (
+    RelationTarget,
+    relation_loss,
+    relation_scores,
+    relation_target,
+    similarity_log_probabilities,
+    similarity_loss,
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How held-out losses are measured: the KL relation loss and the similarity loss.
+
+    Attributes:
+        relation_heads: Relation heads.
+        temperature: Of the similarity loss.
+    """
+
+    relation_heads: int = 16
+    temperature: float = 0.05
+
+
+def held_out_batches(text: TokenizedText, seed: int = 0, rounds: int = 3) -> list[Batch]:
+    """Batches of 4,096 slots, each round one of 32, one of 64, and one of 128 tokens a row."""
+    return [
+        text.batch(np.random.default_rng([seed, 0x4E1D, i, length]), 4096 // length, length)
+        for i in range(rounds)
+        for length in (32, 64, 128)
+    ]
+
+
+@torch.inference_mode()
+def evaluate_students(
+    superlm: ElasticEncoder,
+    space: SubSpace,
+    teacher: ElasticEncoder,
+    teacher_architecture: Architecture,
+    batches: list[Batch],
+    measure: Measure,
+    on_student: Callable[[], None] = lambda: None,
+) -> dict[Architecture, tuple[float, float]]:
+    """Relation loss and similarity loss of every student, averaged over the batches.
+
+    Args:
+        superlm: The SuperLM.
+        space: Its sub-space.
+        teacher: The teacher.
+        teacher_architecture: The teacher's sizes.
+        batches: Held-out text.
+        measure: Relation heads and temperature.
+        on_student: Called whenever a student was run on one batch, for progress.
+    """
+    sums = {student: (0.0, 0.0) for student in space.students()}
+    for batch in batches:
+        target = _target(teacher(batch.input_ids, batch.attention_mask, teacher_architecture),
+                         batch, measure)  # fmt: skip
+        prefixes: dict[tuple[object, ...], Tensor] = {}
+        for student in sorted(sums, key=_widths):
+            if prefixes and next(iter(prefixes))[0] != _widths(student):
+                prefixes.clear()  # the widths changed, nothing more to share
+            output = _run(superlm, student, batch, prefixes)
+            relation, similarity = _losses(output, target, batch, measure)
+            total = sums[student]
+            sums[student] = (total[0] + relation, total[1] + similarity)
+            on_student()
+    count = len(batches)
+    return {student: (r / count, s / count) for student, (r, s) in sums.items()}
+
+
+def _widths(student: Architecture) -> tuple[int, ...]:
+    return (student.hidden, student.heads, student.intermediate)
+
+
+def _run(
+    superlm: ElasticEncoder,
+    student: Architecture,
+    batch: Batch,
+    prefixes: dict[tuple[object, ...], Tensor],
+) -> LayerOutput:
+    """Run a student, starting from the longest prefix of its layers that was run before."""
+    widths, layers = _widths(student), superlm.kept_layers[student.layers]
+    mask = batch.attention_mask[:, None, None, :].bool()
+    if (widths, ()) not in prefixes:
+        prefixes[widths, ()] = superlm.embed(batch.input_ids, student.hidden)
+    known = max(n for n in range(len(layers)) if (widths, layers[:n]) in prefixes)
+    hidden = prefixes[widths, layers[:known]]
+    for n in range(known, len(layers) - 1):
+        hidden = superlm.layer(hidden, mask, layers[n], student).hidden
+        prefixes[widths, layers[: n + 1]] = hidden
+    return superlm.layer(hidden, mask, layers[-1], student)
+
+
+def _target(output: LayerOutput, batch: Batch, measure: Measure) -> tuple[RelationTarget, Tensor]:
+    mask = batch.attention_mask
+    scores = relation_scores(output, mask, measure.relation_heads)
+    similarity = similarity_log_probabilities(output.hidden, mask, measure.temperature)
+    return relation_target(scores, mask), similarity
+
+
+def _losses(
+    output: LayerOutput, target: tuple[RelationTarget, Tensor], batch: Batch, measure: Measure
+) -> tuple[float, float]:
+    mask = batch.attention_mask
+    relation = relation_loss(relation_scores(output, mask, measure.relation_heads), target[0], mask)
+    similarity = similarity_log_probabilities(output.hidden, mask, measure.temperature)
+    return max(0.0, relation.item()), max(0.0, similarity_loss(similarity, target[1]).item())

@@ -1,0 +1,160 @@
+"""Losses of task-agnostic distillation: self-attention relations and sentence similarity.
+
+The relation loss compares token-to-token relations of queries, keys, and values of the last
+layer (paper, section 3.2; MiniLMv2). Its three variants are the origin's KL divergence, the
+paper's squared error of the softmaxed relations, and the squared error of the raw scores that
+the paper's code computes.
+"""
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autodistil.elastic import LayerOutput, mean_pool
+
+
+class RelationLoss(StrEnum):
+    """How two relation matrices are compared."""
+
+    KL = "kl"
+    MSE_SOFTMAX = "mse-softmax"
+    MSE_SCORES = "mse-scores"
+
+
+class RelationTarget(NamedTuple):
+    """The teacher's relations on one batch, prepared once for all students of a step.
+
+    Attributes:
+        scores: Scaled dot products of QQ, KK, and VV, [3, batch, relation heads, tokens, tokens].
+        weighted: Their softmax over keys times `row_weights`, same shape.
+        row_weights: Share of a token row in the mean, 0 for padding, [batch, 1, tokens, 1].
+        entropy: The part of the KL loss that does not depend on the student; a scalar.
+    """
+
+    scores: Tensor
+    weighted: Tensor
+    row_weights: Tensor
+    entropy: Tensor
+
+
+# Added to the scores of padded keys: their softmax is exactly 0, their logarithm still finite.
+_PADDING = -1e4
+
+
+def relation_scores(output: LayerOutput, attention_mask: Tensor, relation_heads: int) -> Tensor:
+    """Relations of a layer's queries, keys, and values before the softmax.
+
+    The vectors are concatenated over heads and split anew into relation heads, so that models
+    with different numbers of heads can be compared.
+
+    Args:
+        output: A layer's output; its Q, K, V are [batch, tokens, attention width].
+        attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+        relation_heads: Number of relation heads; it must divide the attention width.
+
+    Returns:
+        [3, batch, relation heads, tokens, tokens] in fp32.
+    """
+    vectors = torch.stack((output.queries, output.keys, output.values))
+    split = vectors.unflatten(-1, (relation_heads, -1)).transpose(2, 3)
+    scores = (split * split.shape[-1] ** -0.5) @ split.transpose(-1, -2)
+    padding = (1 - attention_mask[None, :, None, None, :]) * _PADDING
+    return scores.float() + padding
+
+
+def relation_target(scores: Tensor, attention_mask: Tensor) -> RelationTarget:
+    """Prepare the teacher's scores (from `relation_scores`) to be compared with students'."""
+    log_probabilities = F.log_softmax(scores, dim=-1)
+    rows = attention_mask[:, None, :, None].float()
+    row_weights = rows / (rows.sum() * scores.shape[2])
+    weighted = log_probabilities.exp().mul_(row_weights)
+    entropy = torch.dot(weighted.flatten(), log_probabilities.flatten())
+    return RelationTarget(scores, weighted, row_weights, entropy)
+
+
+def relation_loss(
+    scores: Tensor,
+    target: RelationTarget,
+    attention_mask: Tensor,
+    variant: RelationLoss = RelationLoss.KL,
+) -> Tensor:
+    """Relation loss of a batch, padding masked as row and as column; a scalar.
+
+    KL is summed over keys and averaged over token rows and relation heads; the squared errors
+    are averaged over the token pairs. All are summed over QQ, KK, and VV.
+
+    Args:
+        scores: The student's, from `relation_scores`.
+        target: The teacher's, from `relation_target`.
+        attention_mask: [batch, tokens].
+        variant: How the two are compared.
+    """
+    if variant is RelationLoss.KL:
+        loss: Tensor = _KullbackLeibler.apply(scores, target)
+        return loss
+    mask = attention_mask.float()
+    pairs = mask[:, None, :, None] * mask[:, None, None, :]
+    if variant is RelationLoss.MSE_SOFTMAX:
+        difference = F.softmax(scores, dim=-1) - F.softmax(target.scores, dim=-1)
+    else:
+        difference = scores - target.scores
+    return (difference**2 * pairs).sum() / (pairs.sum() * scores.shape[2])
+
+
+class _KullbackLeibler(torch.autograd.Function):
+    """KL(teacher || student) over keys; its gradient is made in place with the value.
+
+    Plain autograd keeps four tensors of the size of the scores per student, and reading and
+    writing them is a third of a training step of a tiny SuperLM; this keeps one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, target: RelationTarget) -> Tensor:
+        log_probabilities = F.log_softmax(scores, dim=-1)
+        loss = target.entropy - torch.dot(target.weighted.flatten(), log_probabilities.flatten())
+        gradient = log_probabilities.exp_().mul_(target.row_weights).sub_(target.weighted)
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0], None
+
+
+def similarity_log_probabilities(
+    hidden: Tensor, attention_mask: Tensor, temperature: float
+) -> Tensor:
+    """Log-softmax over the other sentences of a batch of their cosine similarity.
+
+    Args:
+        hidden: Last hidden states, [batch, tokens, hidden].
+        attention_mask: [batch, tokens].
+        temperature: Divisor of the cosines.
+
+    Returns:
+        [batch, batch]; the diagonal is minus infinity.
+    """
+    # In bfloat16 a cosine is off by up to 0.004, which the small temperature would multiply.
+    with torch.autocast(hidden.device.type, enabled=False):
+        pooled = F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
+        cosines = pooled @ pooled.T / temperature
+    return F.log_softmax(cosines.fill_diagonal_(float("-inf")), dim=-1)
+
+
+def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL between two in-batch similarity distributions, averaged over sentences; a scalar.
+
+    The relation loss never reaches the last FFN, nor asks for useful sentence vectors; this does,
+    without labels and without a projection between the two widths.
+
+    Args:
+        student: From `similarity_log_probabilities`, [batch, batch].
+        teacher: The same of the teacher.
+    """
+    diagonal = torch.eye(len(student), dtype=torch.bool, device=student.device)
+    difference = (teacher - student).masked_fill(diagonal, 0.0)
+    return (teacher.exp() * difference).sum(-1).mean()

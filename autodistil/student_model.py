@@ -1,0 +1,50 @@
+"""Model class of a student whose heads are not hidden / heads wide (head policy `teacher`).
+
+This file travels with such a student, because `transformers` has no BERT with free head width.
+Load it with `AutoModel.from_pretrained(folder, trust_remote_code=True)`.
+"""
+
+from typing import Any
+
+from torch import nn
+from transformers import BertConfig, BertModel
+from transformers.models.bert.modeling_bert import BertSelfAttention
+
+
+class StudentConfig(BertConfig):  # type: ignore[misc]  # transformers is untyped
+    """A BERT config with the width of a head."""
+
+    model_type = "autodistil-bert"
+
+    def __init__(self, head_width: int = 64, **kwargs: Any) -> None:
+        self.head_width = head_width
+        super().__init__(**kwargs)
+
+
+class StudentSelfAttention(BertSelfAttention):  # type: ignore[misc]
+    """Self-attention whose heads have the config's width."""
+
+    def __init__(self, config: StudentConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx=layer_idx)
+        self.attention_head_size = config.head_width
+        self.all_head_size = config.num_attention_heads * config.head_width
+        self.scaling = config.head_width**-0.5
+        self.query = nn.Linear(config.hidden_size, self.all_head_size)
+        self.key = nn.Linear(config.hidden_size, self.all_head_size)
+        self.value = nn.Linear(config.hidden_size, self.all_head_size)
+
+
+class StudentModel(BertModel):  # type: ignore[misc]
+    """BERT with heads of the config's width."""
+
+    config_class = StudentConfig
+
+    def __init__(self, config: StudentConfig, add_pooling_layer: bool = True) -> None:
+        # BertSelfAttention refuses widths that heads do not divide, unless this attribute is there.
+        config.embedding_size = config.hidden_size
+        super().__init__(config, add_pooling_layer=add_pooling_layer)
+        for index, layer in enumerate(self.encoder.layer):
+            attention = StudentSelfAttention(config, index)
+            layer.attention.self = attention
+            layer.attention.output.dense = nn.Linear(attention.all_head_size, config.hidden_size)
+        self.post_init()

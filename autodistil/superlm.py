@@ -1,0 +1,357 @@
+"""The bundle: a SuperLM on disk, as plain files that anyone can read and check.
+
+    superlm.json            the spec: sub-space, kept layers, teacher, provenance, hash of every file
+    weights.safetensors     the tensors of the largest student; every other student is a slice
+    candidates.json         cost and held-out losses of every student
+    tokenizer/              the teacher's tokenizer
+
+Nothing in a bundle is trusted: no pickle, no code, a strict spec, and every tensor's name, shape,
+type, and values are checked. Opening one needs no torch.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+
+from autodistil.architecture import Architecture, SubSpace
+from autodistil.candidates import Candidate
+from autodistil.cost import Cost, cost
+from autodistil.errors import InvalidBundle
+from autodistil.tensors import EncoderConfig, tensor_shapes
+
+SPEC, WEIGHTS, CANDIDATES, TOKENIZER = (
+    "superlm.json",
+    "weights.safetensors",
+    "candidates.json",
+    "tokenizer",
+)
+_TOKENIZER_FILES = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+}
+_MAX_JSON_BYTES = 64 << 20
+_CANDIDATES = TypeAdapter(list[Candidate])
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ShortText = Annotated[str, Field(max_length=500)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Strict):
+    """Size and hash of a file."""
+
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Size and hash of a file on disk."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(sha256=sha256, size_bytes=path.stat().st_size)
+
+
+class TeacherSpec(_Strict):
+    """The teacher a SuperLM was distilled from."""
+
+    name: ShortText
+    sha256: Sha256
+    architecture: Architecture
+
+
+class Provenance(_Strict):
+    """How a SuperLM came to be.
+
+    Attributes:
+        corpus: What it was trained on, in words.
+        corpus_sha256: Fingerprint of the corpus files.
+        tokens_seen: Tokens trained on, padding not counted.
+        steps: Optimizer steps.
+        settings: The training settings, as they were.
+        held_out_tokens: Tokens that the candidates' losses were measured on.
+        versions: Versions of the software that trained it.
+        created_at: When the bundle was written, ISO 8601.
+    """
+
+    corpus: ShortText
+    corpus_sha256: Sha256
+    tokens_seen: Annotated[int, Field(ge=0)]
+    steps: Annotated[int, Field(ge=0)]
+    settings: dict[ShortText, str | int | float | tuple[int | float, ...]]
+    held_out_tokens: Annotated[int, Field(ge=0)]
+    versions: dict[ShortText, ShortText]
+    created_at: ShortText
+
+
+class SuperLMSpec(_Strict):
+    """The spec of a bundle.
+
+    Attributes:
+        kept_layers: For every depth, the stored layers that a student of that depth runs.
+        teacher_layers: For every stored layer, the teacher's layer it started from.
+        pooling: `mean` if the teacher is a sentence embedder that averages token vectors.
+        files: Every other file of the bundle.
+    """
+
+    format: Literal["autodistil-superlm-1"] = "autodistil-superlm-1"
+    name: Name
+    version: Annotated[int, Field(ge=1, le=1_000_000)]
+    teacher: TeacherSpec
+    encoder: EncoderConfig
+    space: SubSpace
+    kept_layers: dict[int, tuple[Annotated[int, Field(ge=0)], ...]]
+    teacher_layers: tuple[Annotated[int, Field(ge=0)], ...]
+    pooling: Literal["mean"] | None
+    files: dict[ShortText, FileEntry]
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        largest, teacher = self.space.largest, self.teacher.architecture
+        for axis in ("layers", "hidden"):
+            if getattr(largest, axis) > getattr(teacher, axis):
+                raise ValueError(f"the largest student has more {axis} than its teacher")
+        if len(self.teacher_layers) != largest.layers:
+            raise ValueError(f"teacher_layers must name {largest.layers} layers")
+        if tuple(self.kept_layers) != self.space.layers:
+            raise ValueError(f"kept_layers must list the depths {list(self.space.layers)}")
+        for depth, layers in self.kept_layers.items():
+            if len(layers) != depth or list(layers) != sorted(set(layers)):
+                raise ValueError(f"kept_layers of depth {depth} must be {depth} rising layers")
+            if layers[-1] != largest.layers - 1:
+                raise ValueError("every depth must keep the last layer")
+        for less, more in pairwise(self.kept_layers.values()):
+            if not set(less) < set(more):
+                raise ValueError("the layers of a depth must be among those of the next")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def teacher_cost(self) -> Cost:
+        """What the teacher costs: the whole of which relative limits are shares."""
+        return cost(self.teacher.architecture, self.encoder, self.teacher.architecture.heads)
+
+
+@dataclass(frozen=True)
+class SuperLM:
+    """An opened and checked bundle.
+
+    Attributes:
+        folder: Where it lies.
+        spec: Its spec.
+        sha256: Hash of `superlm.json`, which holds the hashes of all other files.
+        candidates: Its candidate table.
+    """
+
+    folder: Path
+    spec: SuperLMSpec
+    sha256: str
+    candidates: list[Candidate]
+
+    @property
+    def weights_path(self) -> Path:
+        """The safetensors file of the largest student."""
+        return self.folder / WEIGHTS
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """Folder of the tokenizer."""
+        return self.folder / TOKENIZER
+
+
+def open_superlm(folder: Path) -> SuperLM:
+    """Open a bundle and check all of it.
+
+    Raises:
+        InvalidBundle: Says what is wrong; nothing was changed on disk.
+    """
+    if not folder.is_dir():
+        raise InvalidBundle(f"There is no bundle folder {folder}.")
+    spec, sha256 = _read_spec(folder)
+    _check_listing(folder, spec)
+    _check_weights(folder / WEIGHTS, spec)
+    candidates = _read_candidates(folder, spec)
+    _check_tokenizer(folder)
+    _check_hashes(folder, spec)
+    return SuperLM(folder, spec, sha256, candidates)
+
+
+def _read_spec(folder: Path) -> tuple[SuperLMSpec, str]:
+    path = folder / SPEC
+    raw = _read_json_bytes(path)
+    try:
+        # Strict would refuse the strings that JSON object keys are, so integers are strict by type.
+        return SuperLMSpec.model_validate_json(raw), hashlib.sha256(raw).hexdigest()
+    except ValidationError as error:
+        raise InvalidBundle(f"{SPEC}: {explain(error)}.") from error
+
+
+def _read_json_bytes(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise InvalidBundle(f"{path.name} is missing, or is not a plain file.")
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise InvalidBundle(f"{path.name} is larger than {_MAX_JSON_BYTES} bytes.")
+    return path.read_bytes()
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint of a validation error as one line: where, and what."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    return f"{where + ': ' if where else ''}{first['msg']}" + (f" (and {more} more)" if more else "")
+
+
+def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
+    """Exactly the listed files may be there, as plain files, and only names we know."""
+    allowed = {WEIGHTS, CANDIDATES} | {f"{TOKENIZER}/{name}" for name in _TOKENIZER_FILES}
+    if unknown := set(spec.files) - allowed:
+        raise InvalidBundle(f"{SPEC} lists files no bundle has: {', '.join(sorted(unknown))}.")
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InvalidBundle(f"{name} is a link or a special file; bundles hold plain files.")
+        if path.is_file() and name not in {*spec.files, SPEC}:
+            raise InvalidBundle(f"{name} is not listed in {SPEC}; only safetensors and JSON belong.")
+    needed = {WEIGHTS, CANDIDATES, f"{TOKENIZER}/tokenizer.json", *spec.files}
+    for name in sorted(needed):
+        if name not in spec.files:
+            raise InvalidBundle(f"{SPEC} does not list {name}.")
+        if not (folder / name).is_file():
+            raise InvalidBundle(f"{name} is missing.")
+
+
+def _check_weights(path: Path, spec: SuperLMSpec) -> None:
+    expected = tensor_shapes(spec.space.largest, spec.encoder)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise InvalidBundle(
+                    f"{WEIGHTS} lacks the tensor {missing[0]} ({len(missing)} missing in all)."
+                )
+            if extra := sorted(names - set(expected)):
+                raise InvalidBundle(f"{WEIGHTS} holds the unknown tensor {extra[0]}.")
+            for name, shape in expected.items():
+                view = file.get_slice(name)
+                if tuple(view.get_shape()) != shape:
+                    raise InvalidBundle(
+                        f"{WEIGHTS}: {name} has the shape {view.get_shape()}, "
+                        f"the spec asks for {list(shape)}."
+                    )
+                if view.get_dtype() not in ("F16", "F32"):
+                    raise InvalidBundle(f"{WEIGHTS}: {name} is {view.get_dtype()}, not F16 or F32.")
+                if not np.isfinite(file.get_tensor(name)).all():
+                    raise InvalidBundle(f"{WEIGHTS}: {name} holds values that are not finite.")
+    except (SafetensorError, OSError) as error:
+        raise InvalidBundle(
+            f"{WEIGHTS} is not a whole safetensors file ({error}); pickles are never read."
+        ) from error
+
+
+def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
+    try:
+        rows = json.loads(_read_json_bytes(folder / CANDIDATES))
+        for row in rows:
+            row.pop("stock", None)  # derived; written for readers of the file
+        candidates = _CANDIDATES.validate_python(rows)
+    except ValidationError as error:
+        raise InvalidBundle(f"{CANDIDATES}: {explain(error)}.") from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise InvalidBundle(f"{CANDIDATES} is no list of candidate rows ({error}).") from error
+    students = list(spec.space.students())
+    if sorted(c.architecture.name for c in candidates) != sorted(s.name for s in students):
+        raise InvalidBundle(f"{CANDIDATES} does not list each student of the sub-space once.")
+    for candidate in candidates:
+        heads = spec.teacher.architecture.heads
+        if candidate.cost != cost(candidate.architecture, spec.encoder, heads):
+            raise InvalidBundle(f"{CANDIDATES}: wrong cost of {candidate.architecture.name}.")
+        if candidate.sub_space != spec.space.name or candidate.relation_loss is None:
+            raise InvalidBundle(
+                f"{CANDIDATES}: {candidate.architecture.name} names another sub-space "
+                "or has no held-out loss."
+            )
+    return candidates
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """JSON files must be JSON, and none may point `transformers` at code."""
+    for path in sorted((folder / TOKENIZER).glob("*.json")):
+        try:
+            content = json.loads(_read_json_bytes(path))
+        except (ValueError, RecursionError) as error:
+            raise InvalidBundle(f"{TOKENIZER}/{path.name} is not JSON ({error}).") from error
+        if isinstance(content, dict) and "auto_map" in content:
+            raise InvalidBundle(f"{TOKENIZER}/{path.name} asks to run code (auto_map).")
+
+
+def _check_hashes(folder: Path, spec: SuperLMSpec) -> None:
+    for name, entry in spec.files.items():
+        found = FileEntry.of(folder / name)
+        if found.size_bytes != entry.size_bytes:
+            raise InvalidBundle(
+                f"{name} has {found.size_bytes} bytes, {SPEC} says {entry.size_bytes}: "
+                "truncated or altered."
+            )
+        if found.sha256 != entry.sha256:
+            raise InvalidBundle(f"{name} was altered: its sha256 differs from that in {SPEC}.")
+
+
+def write_bundle_files(folder: Path, spec: SuperLMSpec, candidates: list[Candidate]) -> SuperLM:
+    """Complete a bundle whose weights and tokenizer are in place, and check it.
+
+    Args:
+        folder: Holds `weights.safetensors` and `tokenizer/`.
+        spec: The spec; its `files` are filled in here.
+        candidates: The candidate table.
+    """
+    rows = [candidate.model_dump(mode="json") for candidate in candidates]
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    (folder / CANDIDATES).write_text(f"[\n{lines}\n]\n")
+    paths = [folder / WEIGHTS, folder / CANDIDATES, *sorted((folder / TOKENIZER).iterdir())]
+    files = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}
+    complete = spec.model_copy(update={"files": files})
+    (folder / SPEC).write_text(complete.model_dump_json(indent=2) + "\n")
+    return open_superlm(folder)
+
+
+def copy_bundle(superlm: SuperLM, target: Path) -> SuperLM:
+    """Copy a checked bundle; `target` appears only when the copy is whole and checked again.
+
+    Raises:
+        InvalidBundle: The bundle changed while it was copied.
+        FileExistsError: `target` is there already.
+    """
+    if target.exists():
+        raise FileExistsError(target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for name in [SPEC, *superlm.spec.files]:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(superlm.folder / name, partial / name, follow_symlinks=False)
+        copied = open_superlm(partial)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return SuperLM(target, copied.spec, copied.sha256, copied.candidates)
