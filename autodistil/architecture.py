@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autodistil.errors import InvalidInput
 
@@ -58,9 +58,7 @@ class Architecture(BaseModel):
     @property
     def name(self) -> str:
         """For example `L4-H128-A4x32-F448`; `Architecture.parse` reads it back."""
-        return (
-            f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
-        )
+        return f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -116,10 +114,10 @@ class SubSpace(BaseModel):
                 )
         else:
             _check_axis("heads", self.heads)
+        if self.size > 100_000:  # before anything that runs over the products of the axes
+            raise ValueError(f"{self.size} students are too many for one sub-space (100,000)")
         if any(h * p % 100 for h, p in product(self.hidden, self.ffn_percent)):
             raise ValueError("hidden x ffn_percent / 100 must be whole")
-        if self.size > 100_000:
-            raise ValueError(f"{self.size} students are too many for one sub-space (100,000)")
         return self
 
     def _head_counts(self, hidden: int) -> tuple[int, ...]:
@@ -162,7 +160,10 @@ class SubSpace(BaseModel):
     def smallest(self) -> Architecture:
         """The student with the least of every axis."""
         return self._build(
-            self.layers[0], self.hidden[0], self.ffn_percent[0], self._head_counts(self.hidden[0])[0]
+            self.layers[0],
+            self.hidden[0],
+            self.ffn_percent[0],
+            self._head_counts(self.hidden[0])[0],
         )
 
     @property
@@ -196,7 +197,7 @@ def _check_axis(name: str, values: tuple[int, ...]) -> None:
 # The paper's partition of BERT-base (section 3.1): low and high of each axis as fractions of
 # the teacher, and the FFN ratios in percent of the hidden width for a teacher of ratio 4.
 _WIDTH_STEP = Fraction(32, 768)
-_FRACTIONS = {
+_FRACTIONS: dict[str, dict[str, tuple[Fraction | int, Fraction | int]]] = {
     "tiny": {
         "layers": (Fraction(4, 12), Fraction(7, 12)),
         "hidden": (Fraction(128, 768), Fraction(224, 768)),
@@ -248,7 +249,7 @@ def partition(
         raise InvalidInput(f"K = {k} is not supported; use 1, 2, or 3 sub-spaces.")
     if head_width is None:
         head_width = _default_head_width(teacher, head_policy)
-    if teacher.head_width % head_width:
+    if head_width < 1 or teacher.head_width % head_width:
         raise InvalidInput(
             f"A head width of {head_width} does not divide the teacher's {teacher.head_width}."
         )
@@ -282,26 +283,35 @@ def _join(
     if ratio != 4:  # scale to the teacher's own ratio, in steps of 25 percent
         percents = _steps(low * ratio / 4, high * ratio / 4, 1, 25)
     hidden = _steps(*ends("hidden"), teacher.hidden, width_step)
-    percents = tuple(p for p in percents if all(h * p % 100 == 0 for h in hidden))
+    percents = tuple(
+        percent
+        for percent in percents
+        if all(width * percent % 100 == 0 for width in hidden)
+        and hidden[-1] * percent <= teacher.intermediate * 100
+    )
     if not percents:
         raise InvalidInput(
-            f"No FFN ratio gives whole widths for the hidden widths {list(hidden)}."
+            f"No FFN ratio gives whole widths, no wider than the teacher's {teacher.intermediate}, "
+            f"for {len(hidden)} hidden widths from {hidden[0]} to {hidden[-1]}."
         )
-    return SubSpace(
-        name=group[-1] if len(group) < 3 else "whole",
-        head_policy=head_policy,
-        head_width=head_width,
-        layers=_steps(*ends("layers"), teacher.layers, 1),
-        hidden=hidden,
-        ffn_percent=percents,
-        heads=() if stock else _steps(*ends("heads"), teacher.heads, 1),
-    )
+    try:
+        return SubSpace(
+            name=group[-1] if len(group) < 3 else "whole",
+            head_policy=head_policy,
+            head_width=head_width,
+            layers=_steps(*ends("layers"), teacher.layers, 1),
+            hidden=hidden,
+            ffn_percent=percents,
+            heads=() if stock else _steps(*ends("heads"), teacher.heads, 1),
+        )
+    except ValidationError as error:
+        raise InvalidInput(f"No sub-space below {teacher.name}: {error}") from error
 
 
-def _steps(low: Fraction, high: Fraction, whole: int, step: int) -> tuple[int, ...]:
-    """Multiples of `step` from `low` x `whole` (rounded down) to `high` x `whole` (to the nearest)."""
+def _steps(low: Fraction | int, high: Fraction | int, whole: int, step: int) -> tuple[int, ...]:
+    """`step`s from `low` x `whole` (rounded down) to `high` x `whole` (to the nearest)."""
     first = max(1, (low * whole) // step)
-    last = max(first, (high * whole / step + Fraction(1, 2)) // 1)
+    last = max(first, (Fraction(high) * whole / step + Fraction(1, 2)) // 1)
     return tuple(int(i) * step for i in range(int(first), int(last) + 1))
 
 

@@ -1,6 +1,7 @@
 """A budget: limits on the cost of a student, all of which must hold."""
 
 import re
+from fractions import Fraction
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -12,7 +13,7 @@ AXES = ("macs", "flops", "params", "size_bytes")
 """What can be limited and computed exactly; each is a field of `Cost`."""
 
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMG%]?)")
-_FACTORS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
+_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _LARGEST = 10**18
 
 
@@ -28,16 +29,19 @@ def parse_amount(value: object) -> int | str:
     message = "must be a positive number, with K, M, or G if you like, or a share such as '40%'"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(message)
+    number: int | float | Fraction
     if isinstance(value, str):
         match = _AMOUNT.fullmatch(value.strip())
         if not match or float(match[1]) == 0:
             raise ValueError(message)
         if match[2] == "%":
             return f"{match[1]}%"
-        value = float(match[1]) * _FACTORS[match[2]] if match[2] or "." in match[1] else int(match[1])
-    if not 1 <= value <= _LARGEST:  # also refuses NaN and infinities
+        number = Fraction(match[1]) * _FACTORS[match[2]]
+    else:
+        number = value
+    if not 1 <= number <= _LARGEST:  # also refuses NaN and infinities
         raise ValueError(message)
-    return int(value)
+    return int(number)
 
 
 Amount = Annotated[int | str, BeforeValidator(parse_amount)]
@@ -101,7 +105,7 @@ class Budget(BaseModel):
 def _resolve(amount: int | str, whole: int) -> int:
     if isinstance(amount, int):
         return amount
-    return int(float(amount.removesuffix("%")) / 100 * whole)
+    return int(Fraction(amount.removesuffix("%")) * whole / 100)
 
 
 def read_budget(**amounts: object) -> Budget:

@@ -54,25 +54,33 @@ def read_documents(source: Path) -> Iterator[str]:
     """Texts of a file or of every file in a folder: JSONL with a `text` field, or plain text.
 
     Raises:
-        InvalidInput: There is no such file, or a line is no JSON object with a `text`.
+        InvalidInput: There is no such file, a line is no JSON object with a `text`, or a .gz file
+            is damaged.
     """
     for path in corpus_files(source):
-        with _open_text(path) as lines:
-            if ".jsonl" not in path.name:
-                yield from _cut(lines.read())
-                continue
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    text = json.loads(line)["text"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InvalidInput(
-                        f"{path}, line {number}: not a JSON object with a 'text' field ({error})."
-                    ) from error
-                if not isinstance(text, str):
-                    raise InvalidInput(f"{path}, line {number}: 'text' is not a string.")
-                yield from _cut(text)
+        try:
+            with _open_text(path) as lines:
+                yield from _texts(path, lines)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InvalidInput(f"{path} is no whole gzip file ({error}).") from error
+
+
+def _texts(path: Path, lines: TextIO) -> Iterator[str]:
+    if ".jsonl" not in path.name:
+        yield from _cut(lines.read())
+        return
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            text = json.loads(line)["text"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InvalidInput(
+                f"{path}, line {number}: not a JSON object with a 'text' field ({error})."
+            ) from error
+        if not isinstance(text, str):
+            raise InvalidInput(f"{path}, line {number}: 'text' is not a string.")
+        yield from _cut(text)
 
 
 def corpus_files(source: Path) -> list[Path]:
@@ -203,7 +211,10 @@ class Corpus:
 
 
 def tokenize_corpus(
-    source: Path, tokenizer: "PreTrainedTokenizerBase", cache: Path, max_documents: int | None = None
+    source: Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    cache: Path,
+    max_documents: int | None = None,
 ) -> Corpus:
     """Tokenise a corpus, or reuse what an earlier call left in `cache`.
 
@@ -218,13 +229,13 @@ def tokenize_corpus(
     """
     fingerprint = corpus_fingerprint(source)
     key = hashlib.sha256(
-        f"{fingerprint} {len(tokenizer)} {type(tokenizer).__name__} "
-        f"{max_documents}".encode()
+        f"{fingerprint} {len(tokenizer)} {type(tokenizer).__name__} {max_documents}".encode()
     ).hexdigest()[:16]
     folders = {part: cache / f"{key}-{part}" for part in ("train", "held-out")}
     if not all(folder.is_dir() for folder in folders.values()):
         for part, documents in _tokenize(source, tokenizer, max_documents).items():
-            TokenizedText.write(folders[part], documents)
+            if not folders[part].is_dir():  # a killed call may have left one of the two
+                TokenizedText.write(folders[part], documents)
     special = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     if None in special:
         raise InvalidInput("The tokenizer lacks a [CLS], [SEP], or [PAD] token.")
@@ -245,7 +256,8 @@ def _tokenize(
             continue
         ids = tokenizer(found, add_special_tokens=False, verbose=False)["input_ids"]
         part = "train" if zlib.crc32(text.encode()) % _HELD_OUT_SHARE else "held-out"
-        parts[part].append([np.asarray(sentence, np.int32) for sentence in ids if sentence])
+        if any(ids):
+            parts[part].append([np.asarray(sentence, np.int32) for sentence in ids if sentence])
     if not parts["held-out"]:  # a small corpus: its last document is held out
         if len(parts["train"]) < 2:
             raise InvalidInput(f"{source}: needs two texts at least, to hold one out.")

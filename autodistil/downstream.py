@@ -36,8 +36,8 @@ def read_stsb(folder: Path, split: str = "dev") -> SimilarityPairs:
     if path is None:
         raise InvalidInput(f"No STS-B here: neither {candidates[0]} nor {candidates[1]} exists.")
     # The GLUE files are tab-separated without quoting, so a quote is an ordinary character.
-    lines = path.read_text(encoding="utf-8").splitlines()
-    columns = lines[0].split("\t") if lines else []
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    columns = lines[0].split("\t")
     try:
         first, second, score = (columns.index(c) for c in ("sentence1", "sentence2", "score"))
     except ValueError as error:
@@ -81,7 +81,9 @@ def folder_embedder(folder: Path, batch_size: int = 64) -> Embed:
         model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{folder} holds no model that transformers can load: {error}") from error
+        raise InvalidInput(
+            f"{folder} holds no model that transformers can load: {error}"
+        ) from error
     model.eval()
 
     @torch.inference_mode()

@@ -89,9 +89,7 @@ class ElasticEncoder(nn.Module):
             hidden = self.layer(hidden, mask, layer, architecture).hidden
         return self.layer(hidden, mask, layers[-1], architecture)
 
-    def embed(
-        self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None
-    ) -> Tensor:
+    def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
         """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden]."""
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
@@ -120,7 +118,7 @@ class ElasticEncoder(nn.Module):
         width = architecture.attention_width
 
         def split(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (heads, architecture.head_width)).transpose(1, 2)
+            return torch.unflatten(x, -1, (heads, architecture.head_width)).transpose(1, 2)
 
         def name(part: str) -> str:
             return layer_tensor(layer, part)

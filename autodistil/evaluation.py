@@ -1,4 +1,4 @@
-"""Held-out losses of every student of a SuperLM (paper, section 3.3: the search needs nothing more).
+"""Held-out losses of every student of a SuperLM (paper, section 3.3): all that a search needs.
 
 The teacher runs once per batch. Students of equal widths share the layers that their depths have
 in common; the result is the same as running each alone.
@@ -67,10 +67,10 @@ def evaluate_students(
         measure: Relation heads and temperature.
         on_student: Called whenever a student was run on one batch, for progress.
     """
-    sums = {student: (0.0, 0.0) for student in space.students()}
+    sums = dict.fromkeys(space.students(), (0.0, 0.0))
     for batch in batches:
-        target = _target(teacher(batch.input_ids, batch.attention_mask, teacher_architecture),
-                         batch, measure)  # fmt: skip
+        output = teacher(batch.input_ids, batch.attention_mask, teacher_architecture)
+        target = _target(output, batch, measure)
         prefixes: dict[tuple[object, ...], Tensor] = {}
         for student in sorted(sums, key=_widths):
             if prefixes and next(iter(prefixes))[0] != _widths(student):

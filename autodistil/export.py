@@ -1,7 +1,7 @@
 """A student's tensors as a `transformers` folder, and the proof that it computes the same."""
 
-import io
 import gzip
+import io
 import json
 import shutil
 import tarfile
@@ -132,7 +132,8 @@ A student of `{spec.teacher.name}`, sliced without re-training out of the SuperL
 
 | | student | teacher |
 |---|---|---|
-| layers / hidden / heads x width / FFN | {_sizes(architecture)} | {_sizes(spec.teacher.architecture)} |
+| layers / hidden / heads x width / FFN | {_sizes(architecture)} | \
+{_sizes(spec.teacher.architecture)} |
 | parameters | {candidate.params:,} | {spec.teacher_cost.params:,} |
 | MACs of the encoder, {candidate.sequence_length} tokens | {candidate.macs:,} | \
 {spec.teacher_cost.macs:,} |
@@ -180,7 +181,7 @@ def check_parity(
 
     from autodistil.student_model import StudentModel
 
-    loader = AutoModel if architecture.stock else StudentModel
+    loader: Any = AutoModel if architecture.stock else StudentModel
     model, info = loader.from_pretrained(
         folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
     )

@@ -77,9 +77,7 @@ def cut_superlm(teacher: Teacher, space: SubSpace, calibration: Iterable[Batch])
 
 
 @torch.inference_mode()
-def _rank_layers(
-    encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]
-) -> list[int]:
+def _rank_layers(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]) -> list[int]:
     """Layers from the most to the least needed; the last comes first, as every depth keeps it.
 
     Greedy: again and again the layer goes without which the pooled sentence vectors stay nearest
@@ -134,11 +132,10 @@ class _Importance:
 
 
 @torch.inference_mode()
-def _measure(
-    encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]
-) -> _Importance:
+def _measure(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]) -> _Importance:
     """Mean magnitudes over the calibration tokens: of a channel's values after every LayerNorm,
-    of what a head or a neuron adds to the residual stream."""
+    of what a head or a neuron adds to the residual stream.
+    """
     tensors = encoder.tensors()
     layers, heads, width = teacher.layers, teacher.heads, teacher.head_width
     channels = torch.zeros(teacher.hidden)
@@ -154,13 +151,15 @@ def _measure(
             hidden = output.hidden
             channels += output.attended[valid].abs().sum(0) + hidden[valid].abs().sum(0)
             projection = tensors[layer_tensor(layer, "attention.output.dense.weight")]
-            split = output.context[valid].unflatten(-1, (heads, width))
-            added = torch.einsum("nhw,dhw->nhd", split, projection.unflatten(1, (heads, width)))
+            split = torch.unflatten(output.context[valid], -1, (heads, width))
+            blocks = torch.unflatten(projection, 1, (heads, width))
+            added = torch.einsum("nhw,dhw->nhd", split, blocks)
             head_scores[layer] += added.norm(dim=-1).sum(0)
             ffn = tensors[layer_tensor(layer, "output.dense.weight")]
             neurons[layer] += output.activations[valid].abs().sum(0) * ffn.norm(dim=0)
             for vectors in (output.queries, output.keys):
-                query_key[layer] += _second_moments(vectors[valid].unflatten(-1, (heads, width)))
+                by_head = torch.unflatten(vectors[valid], -1, (heads, width))
+                query_key[layer] += _second_moments(by_head)
             context[layer] += _second_moments(split)
     return _Importance(channels, head_scores, neurons, query_key, context)
 
@@ -231,12 +230,12 @@ def _reorder_heads(
         # Scores are divided by the root of the head width; keep the teacher's divisor.
         scale = (width / teacher.head_width) ** 0.5 if part == "query" else 1.0
         for name in (weight, bias):
-            heads = tensors[name].unflatten(0, (teacher.heads, teacher.head_width))
+            heads = torch.unflatten(tensors[name], 0, (teacher.heads, teacher.head_width))
             if not whole:
                 heads = torch.einsum("hij,hi...->hj...", rotation, heads)
             tensors[name] = scale * _take(heads, chunks, width)
     name = layer_tensor(layer, "attention.output.dense.weight")
-    heads = tensors[name].T.unflatten(0, (teacher.heads, teacher.head_width))
+    heads = torch.unflatten(tensors[name].T, 0, (teacher.heads, teacher.head_width))
     if not whole:
         heads = torch.einsum("hij,hi...->hj...", rotations["value"], heads)
     tensors[name] = _take(heads, chunks, width).T.contiguous()
@@ -249,6 +248,5 @@ def _take(heads: Tensor, chunks: list[tuple[int, int]], width: int) -> Tensor:
 
 def _principal(moments: Tensor) -> Tensor:
     """Orthonormal directions of each head by falling second moment, as columns."""
-    return torch.linalg.eigh(moments).eigenvectors.flip(-1)
-
-
+    directions: Tensor = torch.linalg.eigh(moments).eigenvectors
+    return directions.flip(-1)

@@ -1,4 +1,4 @@
-"""The receipt of an extraction: what was asked, what was chosen, and proof of what was handed over."""
+"""The receipt of an extraction: what was asked, what was chosen, what was handed over."""
 
 from typing import Any
 

@@ -59,8 +59,8 @@ def relation_scores(output: LayerOutput, attention_mask: Tensor, relation_heads:
         [3, batch, relation heads, tokens, tokens] in fp32.
     """
     vectors = torch.stack((output.queries, output.keys, output.values))
-    split = vectors.unflatten(-1, (relation_heads, -1)).transpose(2, 3)
-    scores = (split * split.shape[-1] ** -0.5) @ split.transpose(-1, -2)
+    split = torch.unflatten(vectors, -1, (relation_heads, -1)).transpose(2, 3)
+    scores: Tensor = (split * split.shape[-1] ** -0.5) @ split.transpose(-1, -2)
     padding = (1 - attention_mask[None, :, None, None, :]) * _PADDING
     return scores.float() + padding
 
@@ -93,7 +93,7 @@ def relation_loss(
         variant: How the two are compared.
     """
     if variant is RelationLoss.KL:
-        loss: Tensor = _KullbackLeibler.apply(scores, target)
+        loss: Tensor = _KullbackLeibler.apply(scores, target)  # type: ignore[no-untyped-call]  # torch's
         return loss
     mask = attention_mask.float()
     pairs = mask[:, None, :, None] * mask[:, None, None, :]

@@ -1,4 +1,4 @@
-"""Search without re-training (paper, section 3.3): limits and candidate tables in, a student out."""
+"""Search without re-training (paper, section 3.3): limits and candidates in, a student out."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -113,7 +113,10 @@ def _infeasible(
 
     def excess(entry: Entry) -> float:
         own = limits[entry.teacher]
-        return max(getattr(entry.candidate, axis) / max(limit, 1) for axis, limit in own.items())
+        ratios: list[float] = [
+            getattr(entry.candidate, axis) / max(limit, 1) for axis, limit in own.items()
+        ]
+        return max(ratios)
 
     nearest = min(entries, key=lambda e: (excess(e), *_rank(e)))
     own = limits[nearest.teacher]
@@ -146,7 +149,8 @@ def _binding(entries: Sequence[Entry], limits: dict[str, int]) -> list[dict[str,
                 found.append([_least(entries, chosen, axis) for axis in axes])
         if found:
             return max(
-                found, key=lambda items: max(i["least_possible"] / max(i["asked"], 1) for i in items)
+                found,
+                key=lambda items: max(i["least_possible"] / max(i["asked"], 1) for i in items),
             )
     raise AssertionError("called although a student fits")
 

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
 
-class StudentConfig(BertConfig):  # type: ignore[misc]  # transformers is untyped
+class StudentConfig(BertConfig):  # type: ignore[no-untyped-call]  # transformers is half typed
     """A BERT config with the width of a head."""
 
     model_type = "autodistil-bert"
@@ -21,11 +21,11 @@ class StudentConfig(BertConfig):  # type: ignore[misc]  # transformers is untype
         super().__init__(**kwargs)
 
 
-class StudentSelfAttention(BertSelfAttention):  # type: ignore[misc]
+class StudentSelfAttention(BertSelfAttention):
     """Self-attention whose heads have the config's width."""
 
     def __init__(self, config: StudentConfig, layer_idx: int) -> None:
-        super().__init__(config, layer_idx=layer_idx)
+        super().__init__(config, layer_idx=layer_idx)  # type: ignore[no-untyped-call]
         self.attention_head_size = config.head_width
         self.all_head_size = config.num_attention_heads * config.head_width
         self.scaling = config.head_width**-0.5
@@ -34,7 +34,7 @@ class StudentSelfAttention(BertSelfAttention):  # type: ignore[misc]
         self.value = nn.Linear(config.hidden_size, self.all_head_size)
 
 
-class StudentModel(BertModel):  # type: ignore[misc]
+class StudentModel(BertModel):  # type: ignore[no-untyped-call]
     """BERT with heads of the config's width."""
 
     config_class = StudentConfig
@@ -43,8 +43,9 @@ class StudentModel(BertModel):  # type: ignore[misc]
         # BertSelfAttention refuses widths that heads do not divide, unless this attribute is there.
         config.embedding_size = config.hidden_size
         super().__init__(config, add_pooling_layer=add_pooling_layer)
-        for index, layer in enumerate(self.encoder.layer):
+        layers: Any = self.encoder.layer
+        for index, layer in enumerate(layers):
             attention = StudentSelfAttention(config, index)
             layer.attention.self = attention
             layer.attention.output.dense = nn.Linear(attention.all_head_size, config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]

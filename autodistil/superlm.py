@@ -1,6 +1,6 @@
 """The bundle: a SuperLM on disk, as plain files that anyone can read and check.
 
-    superlm.json            the spec: sub-space, kept layers, teacher, provenance, hash of every file
+    superlm.json            the spec: sub-space, kept layers, teacher, provenance, every hash
     weights.safetensors     the tensors of the largest student; every other student is a slice
     candidates.json         cost and held-out losses of every student
     tokenizer/              the teacher's tokenizer
@@ -219,7 +219,8 @@ def explain(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     more = error.error_count() - 1
-    return f"{where + ': ' if where else ''}{first['msg']}" + (f" (and {more} more)" if more else "")
+    others = f" (and {more} more)" if more else ""
+    return f"{where + ': ' if where else ''}{first['msg']}{others}"
 
 
 def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
@@ -232,7 +233,9 @@ def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InvalidBundle(f"{name} is a link or a special file; bundles hold plain files.")
         if path.is_file() and name not in {*spec.files, SPEC}:
-            raise InvalidBundle(f"{name} is not listed in {SPEC}; only safetensors and JSON belong.")
+            raise InvalidBundle(
+                f"{name} is not listed in {SPEC}; only safetensors and JSON belong."
+            )
     needed = {WEIGHTS, CANDIDATES, f"{TOKENIZER}/tokenizer.json", *spec.files}
     for name in sorted(needed):
         if name not in spec.files:
@@ -286,7 +289,7 @@ def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
         heads = spec.teacher.architecture.heads
         if candidate.cost != cost(candidate.architecture, spec.encoder, heads):
             raise InvalidBundle(f"{CANDIDATES}: wrong cost of {candidate.architecture.name}.")
-        if candidate.sub_space != spec.space.name or candidate.relation_loss is None:
+        if candidate.sub_space != spec.space.name or candidate.loss == float("inf"):
             raise InvalidBundle(
                 f"{CANDIDATES}: {candidate.architecture.name} names another sub-space "
                 "or has no held-out loss."
@@ -352,6 +355,8 @@ def copy_bundle(superlm: SuperLM, target: Path) -> SuperLM:
             shutil.copyfile(superlm.folder / name, partial / name, follow_symlinks=False)
         copied = open_superlm(partial)
         os.replace(partial, target)
+    except FileNotFoundError as error:
+        raise InvalidBundle(f"{superlm.folder} changed while it was copied: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return SuperLM(target, copied.spec, copied.sha256, copied.candidates)

@@ -137,7 +137,7 @@ def _hash(tensors: "dict[str, Tensor]") -> str:
 
 
 def _is_mean_pooled(name: str) -> bool:
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(
         name,

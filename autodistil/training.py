@@ -212,7 +212,7 @@ class Trainer:
         checkpoint_seconds: float = 120.0,
         on_step: Callable[[StepReport], None] = lambda report: None,
     ) -> None:
-        """Train until the settings' tokens are seen; save a checkpoint now and then, and at the end.
+        """Train until the settings' tokens are seen; save checkpoints on the way and at the end.
 
         Args:
             checkpoint_seconds: Time between two checkpoints.
@@ -349,7 +349,11 @@ def _loss_row(report: StepReport) -> dict[str, object]:
         "tokens": report.tokens,
         "learning_rate": report.learning_rate,
         "students": [
-            {"name": loss.architecture.name, "relation": loss.relation, "similarity": loss.similarity}
+            {
+                "name": loss.architecture.name,
+                "relation": loss.relation,
+                "similarity": loss.similarity,
+            }
             for loss in report.losses
         ],
     }

@@ -1,0 +1,1 @@
+"""The REST API. It never imports torch."""

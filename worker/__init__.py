@@ -1,0 +1,1 @@
+"""Celery workers: claim an extraction, call the method, store the result."""

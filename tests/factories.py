@@ -1,0 +1,176 @@
+"""Small random teachers, texts, and bundles, made on the spot and the same on every run."""
+
+import gzip
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from autodistil.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.corpus import Batch, Corpus
+from autodistil.distillation import distil
+from autodistil.superlm import SPEC, SuperLM
+from autodistil.teacher import Teacher
+from autodistil.tensors import EncoderConfig, tensor_shapes
+from autodistil.training import TrainingSettings
+
+_ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]
+WORDS = [on + vowel + coda for on in _ONSETS for vowel in _VOWELS for coda in _CODAS]
+VOCABULARY = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *".,!?'\"",
+    *"abcdefghijklmnopqrstuvwxyz",
+    *("##" + letter for letter in "abcdefghijklmnopqrstuvwxyz"),
+    *WORDS,
+]
+
+STOCK_SPACE = SubSpace(
+    name="tiny",
+    head_policy=HeadPolicy.STOCK,
+    head_width=8,
+    layers=(2, 3),
+    hidden=(16, 32),
+    ffn_percent=(200, 400),
+)
+"""Eight plain BERTs below the teacher of `write_teacher`, with heads half as wide as its own."""
+
+FREE_SPACE = SubSpace(
+    name="tiny",
+    head_policy=HeadPolicy.TEACHER,
+    head_width=16,
+    layers=(2, 3),
+    hidden=(24, 40),
+    ffn_percent=(200,),
+    heads=(2, 3),
+)
+"""Eight students of free head width below the same teacher, none of them a plain BERT."""
+
+SETTINGS = TrainingSettings(
+    tokens=2_000,
+    batch_tokens=256,
+    lengths=(16, 32),
+    length_weights=(2.0, 1.0),
+    random_students=1,
+    relation_heads=2,
+    precision="fp32",
+)
+
+
+def build_tokenizer(folder: Path) -> BertTokenizerFast:
+    """A WordPiece tokenizer over `VOCABULARY`, loaded back from `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = {token: index for index, token in enumerate(VOCABULARY)}
+    BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    return BertTokenizerFast.from_pretrained(folder)
+
+
+def write_teacher(folder: Path, seed: int = 0, **sizes: Any) -> Path:
+    """Save a random BERT, with its tokenizer, as `transformers` does.
+
+    Weights, biases, and LayerNorms are all random: zeros and ones would hide what is left out.
+    """
+    config = BertConfig(
+        **{
+            "vocab_size": len(VOCABULARY),
+            "hidden_size": 64,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 256,
+            "max_position_embeddings": 128,
+            **sizes,
+        }
+    )
+    torch.manual_seed(seed)
+    model = BertModel(config)
+    randomize(model)
+    model.save_pretrained(folder)
+    build_tokenizer(folder)
+    return folder
+
+
+@torch.no_grad()
+def randomize(module: nn.Module) -> None:
+    """Give every parameter, biases and LayerNorms too, random values of a useful scale."""
+    for name, parameter in module.named_parameters():
+        if "LayerNorm.weight" in name:
+            parameter.normal_(1.0, 0.3)
+        else:
+            parameter.normal_(0.0, 0.12 if parameter.ndim > 1 else 0.2)
+
+
+def random_tensors(
+    architecture: Architecture, encoder: EncoderConfig, seed: int = 0
+) -> dict[str, Tensor]:
+    """Random tensors of an encoder, none of them zeros or ones."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(shape, generator=generator) * (0.3 if len(shape) == 1 else 0.12)
+        + float("LayerNorm.weight" in name)
+        for name, shape in tensor_shapes(architecture, encoder).items()
+    }
+
+
+def random_batch(vocab_size: int, rows: int = 4, tokens: int = 12, seed: int = 0) -> Batch:
+    """Random ids with padding of a different length in every row but the first."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(vocab_size, (rows, tokens), generator=generator)
+    mask = torch.ones_like(ids)
+    for row in range(1, rows):
+        mask[row, tokens - row * (tokens // (rows + 1)) :] = 0
+    return Batch(ids, mask)
+
+
+def sentence(rng: random.Random) -> str:
+    """A sentence of words of the vocabulary."""
+    words = rng.choices(WORDS, k=rng.randint(3, 12))
+    return " ".join([words[0].capitalize(), *words[1:]]) + rng.choice(".!?")
+
+
+def document(rng: random.Random) -> str:
+    """A document of a few sentences."""
+    return " ".join(sentence(rng) for _ in range(rng.randint(2, 8)))
+
+
+def write_corpus(folder: Path, documents: int = 60, seed: int = 0) -> Path:
+    """A corpus of every kind of file that is read: .jsonl, .jsonl.gz, .txt, and .txt.gz."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(seed)
+    rows = [json.dumps({"text": document(rng)}) + "\n" for _ in range(documents)]
+    half = documents // 2
+    (folder / "a.jsonl").write_text("".join(rows[:half]))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress("".join(rows[half:]).encode()))
+    (folder / "c.txt").write_text(document(rng))
+    (folder / "d.txt.gz").write_bytes(gzip.compress(document(rng).encode()))
+    return folder
+
+
+def make_bundle(
+    teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path, name: str
+) -> SuperLM:
+    """A SuperLM through the real path: cut, a few training steps, scored, written."""
+    return distil(
+        teacher, space, corpus, "made-up words", SETTINGS, name, folder / "run", folder / name
+    )
+
+
+def rehash(folder: Path) -> None:
+    """Make the spec vouch for the files as they are, as a hostile author would."""
+    spec = json.loads((folder / SPEC).read_text())
+    for name in spec["files"]:
+        content = (folder / name).read_bytes()
+        spec["files"][name] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size_bytes": len(content),
+        }
+    (folder / SPEC).write_text(json.dumps(spec))
+
+
+def edit_json(path: Path, change: Any) -> None:
+    """Apply `change` to the parsed content of a JSON file."""
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(change(content)))

@@ -1,0 +1,148 @@
+"""One extraction, from the claim to the stored artifact."""
+
+import datetime
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from autodistil.budget import Budget
+from autodistil.errors import AutoDistilError
+from autodistil.export import pack
+from autodistil.extraction import extract_student
+from autodistil.receipt import Receipt
+from autodistil.search import Choice, search
+from database import extractions, superlms
+from database.errors import Canceled, LeaseLost
+from database.session import SessionFactory
+from database.tables import ArtifactRow, State, SuperLMRow
+from models_store.artifacts import ArtifactStore
+from worker.lease import heartbeat, is_dead_neighbour, this_owner
+
+log = logging.getLogger(__name__)
+
+FORMAT = "transformers"
+ARCHIVE = "transformers.tar.gz"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a worker works with.
+
+    Attributes:
+        sessions: The database.
+        store: Where artifacts go.
+        scratch: Folder for work in progress; emptied after each extraction.
+        lease: How long a sign of life lasts.
+        max_attempts: How often workers may die on an extraction.
+    """
+
+    sessions: SessionFactory
+    store: ArtifactStore
+    scratch: Path
+    lease: datetime.timedelta
+    max_attempts: int
+
+
+def run_extraction(workshop: Workshop, extraction_id: str) -> None:
+    """Do an extraction, if it is still there to be done.
+
+    Every outcome is a state of the row: an error of ours or of the method is kept as the problem
+    of a failed extraction. A message about a row that is taken or ended is dropped.
+    """
+    owner = this_owner()
+    if not _claim(workshop, extraction_id, owner):
+        log.info("extraction %s is taken or ended", extraction_id)
+        return
+    folder = workshop.scratch / extraction_id
+    try:
+        with heartbeat(workshop.sessions, extraction_id, owner, workshop.lease):
+            _work(workshop, extraction_id, owner, folder)
+    except Canceled:
+        with workshop.sessions.begin() as session:
+            extractions.finish_cancel(session, extraction_id, owner)
+    except LeaseLost:
+        log.warning("extraction %s was taken over by another worker", extraction_id)
+    except AutoDistilError as error:
+        _fail(workshop, extraction_id, owner, error)
+    except Exception as error:
+        log.exception("extraction %s failed", extraction_id)
+        _fail(workshop, extraction_id, owner, _unexpected(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claim(workshop: Workshop, extraction_id: str, owner: str) -> bool:
+    """Take the row.
+
+    A message redelivered because a child of this host died finds the row still leased to the
+    dead; it is then freed at once instead of when the lease runs out.
+    """
+    with workshop.sessions.begin() as session:
+        row = extractions.claim(session, extraction_id, owner, workshop.lease)
+        if row is None:
+            holder = extractions.get(session, extraction_id).lease_owner
+            if is_dead_neighbour(holder):
+                extractions.recover(session, workshop.max_attempts, dead_owner=holder)
+                row = extractions.claim(session, extraction_id, owner, workshop.lease)
+        return row is not None
+
+
+def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> None:
+    with workshop.sessions.begin() as session:
+        request = extractions.get(session, extraction_id).request
+        rows = superlms.resolve(session, request.get("teacher"), request.get("superlm"))
+        budget = Budget.model_validate(request["budget"])
+        choice = search([entry for row in rows for entry in superlms.entries(row)], budget)
+        superlm_row = _row_of(rows, choice)
+        extractions.choose(session, extraction_id, owner, superlm_row.id, choice.best.row())
+
+    def on_phase(phase: str) -> None:
+        with workshop.sessions.begin() as session:
+            extractions.advance(session, extraction_id, owner, State(phase))
+
+    student = folder / "student"
+    receipt = extract_student(
+        superlms.opened(superlm_row),
+        choice.best.candidate,
+        student,
+        budget=budget,
+        limits=choice.limits,
+        on_phase=on_phase,
+    )
+    archive = folder / ARCHIVE
+    pack(student, archive)
+    _finish(workshop, extraction_id, owner, receipt, archive)
+
+
+def _finish(
+    workshop: Workshop, extraction_id: str, owner: str, receipt: Receipt, archive: Path
+) -> None:
+    stored = workshop.store.put(archive)
+    artifact = ArtifactRow(
+        extraction_id=extraction_id,
+        name=archive.name,
+        format=FORMAT,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+    )
+    with workshop.sessions.begin() as session:
+        extractions.succeed(
+            session, extraction_id, owner, receipt.model_dump(mode="json"), [artifact]
+        )
+
+
+def _row_of(rows: list[SuperLMRow], choice: Choice) -> SuperLMRow:
+    return next(row for row in rows if f"{row.name}@{row.version}" == choice.best.superlm)
+
+
+def _unexpected(error: Exception) -> AutoDistilError:
+    return AutoDistilError(f"The worker failed unexpectedly ({type(error).__name__}): {error}")
+
+
+def _fail(workshop: Workshop, extraction_id: str, owner: str, error: AutoDistilError) -> None:
+    try:
+        with workshop.sessions.begin() as session:
+            extractions.fail(session, extraction_id, owner, error)
+    except LeaseLost:
+        log.warning("extraction %s was taken over by another worker", extraction_id)
