@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (up, train, search, extract, evaluate, space, request):
-    app.command(help=module.__doc__)(module.command)
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 _BUDGET_PROBLEMS = ("infeasible-budget", "unknown-device")
 _CALL_PROBLEMS = ("invalid-input", "invalid-request", "unknown-superlm")

@@ -21,7 +21,7 @@ from rich.table import Table
 from autodistil.errors import AutoDistilError
 
 errors = Console(stderr=True)
-_console = Console()
+_console = Console(width=None if sys.stdout.isatty() else 160)
 _json_asked = False
 
 

@@ -40,11 +40,8 @@ def command(
         return
     rows = [{"": "choice", **choice.best.row()}]
     rows += [{"": name, **entry.row()} for name, entry in around.items() if entry]
-    columns = {
-        "": "",
-        **STUDENT_COLUMNS,
-        "relation": "relation_loss",
-        "similarity": "similarity_loss",
-    }
+    left_out = ("paper_params", "paper_macs")
+    columns = {name: key for name, key in STUDENT_COLUMNS.items() if key not in left_out}
+    columns = {"": "", **columns, "relation": "relation_loss", "similarity": "similarity_loss"}
     title = f"{choice.feasible} of {choice.considered} students are within the budget"
     print_table(title, rows, columns)

@@ -1,5 +1,7 @@
 """Engines and sessions, and the migrations."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,15 @@ from sqlalchemy.orm import Session, sessionmaker
 SessionFactory = sessionmaker[Session]
 
 _BUSY_MS = 10_000
+_READ_ONLY = "autodistil_read_only"
 
 
 def open_engine(url: str) -> Engine:
     """An engine for SQLite or PostgreSQL.
 
-    SQLite runs in WAL mode, so that readers and one writer do not wait for each other, and takes
-    its write lock when a transaction begins: a lock taken later can fail without waiting.
+    SQLite runs in WAL mode, so that readers and one writer do not wait for each other. A
+    transaction takes the write lock when it begins, because a lock taken later can fail without
+    waiting; one opened by `reading` takes none.
     """
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
@@ -31,7 +35,8 @@ def open_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -39,6 +44,14 @@ def open_engine(url: str) -> Engine:
 def session_factory(engine: Engine) -> SessionFactory:
     """Sessions whose objects stay readable after commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextlib.contextmanager
+def reading(sessions: SessionFactory) -> Iterator[Session]:
+    """A session that only reads, and so never waits for a writer."""
+    engine: Engine = sessions.kw["bind"]
+    with sessions(bind=engine.execution_options(**{_READ_ONLY: True})) as session:
+        yield session
 
 
 def migrate(url: str, revision: str = "head") -> None:

@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from database import api_keys
-from database.session import SessionFactory
+from database.session import SessionFactory, reading
 from database.tables import ApiKeyRow
 from models_store.artifacts import ArtifactStore
 from service.catalogue import Catalogue
@@ -37,33 +37,46 @@ def get_parts(request: Request) -> Parts:
 PartsDep = Annotated[Parts, Depends(get_parts)]
 
 
-def get_session(parts: PartsDep) -> Iterator[Session]:
-    """A session in one transaction, committed when the route returns."""
+def _read_session(parts: PartsDep) -> Iterator[Session]:
+    with reading(parts.sessions) as session:
+        yield session
+
+
+def _write_session(parts: PartsDep) -> Iterator[Session]:
     with parts.sessions.begin() as session:
         yield session
 
 
-# Function scope: commit before the answer is sent, not after it.
-SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+# Function scope: a session ends before the answer is sent, not after it.
+ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
+"""A session that only reads."""
+
+WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
+"""A session in one transaction, committed when the route returns."""
 
 _bearer = HTTPBearer(auto_error=False, description="An API key.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def _extract_key(credentials: _Credentials, session: SessionDep) -> ApiKeyRow:
-    return api_keys.authenticate(session, _text(credentials), "extract")
+def _extract_key(credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
+    return _authenticate(credentials, parts, "extract")
 
 
-def _admin_key(credentials: _Credentials, session: SessionDep) -> ApiKeyRow:
-    return api_keys.authenticate(session, _text(credentials), "admin")
+def _admin_key(credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
+    return _authenticate(credentials, parts, "admin")
 
 
-def _text(credentials: HTTPAuthorizationCredentials | None) -> str | None:
-    return credentials.credentials if credentials else None
+def _authenticate(
+    credentials: HTTPAuthorizationCredentials | None, parts: Parts, scope: str
+) -> ApiKeyRow:
+    """Check the key in a session of its own, closed before the route opens one."""
+    key = credentials.credentials if credentials else None
+    with reading(parts.sessions) as session:
+        return api_keys.authenticate(session, key, scope)
 
 
-ExtractKey = Annotated[ApiKeyRow, Depends(_extract_key, scope="function")]
+ExtractKey = Annotated[ApiKeyRow, Depends(_extract_key)]
 """A caller whose key has the scope `extract`."""
 
-AdminKey = Annotated[ApiKeyRow, Depends(_admin_key, scope="function")]
+AdminKey = Annotated[ApiKeyRow, Depends(_admin_key)]
 """A caller whose key has the scope `admin`."""

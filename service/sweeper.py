@@ -12,7 +12,7 @@ from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import extractions
-from database.session import SessionFactory
+from database.session import SessionFactory, reading
 from worker.queue import send_extraction
 from worker.settings import Settings
 
@@ -27,7 +27,7 @@ def sweep(sessions: SessionFactory, celery: Celery, settings: Settings) -> list[
     """
     with sessions.begin() as session:
         extractions.recover(session, settings.max_attempts)
-    with sessions() as session:
+    with reading(sessions) as session:
         waiting = extractions.unsent(session, datetime.timedelta(seconds=settings.resend_seconds))
     sent = []
     for extraction_id in waiting:

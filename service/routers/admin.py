@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from database import api_keys
-from service.dependencies import AdminKey, PartsDep, SessionDep
+from service.dependencies import AdminKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
 from service.registration import check_path, register_bundle
 from service.schemas import (
@@ -31,7 +31,7 @@ def register_superlm(
     body: RegistrationRequest,
     key: AdminKey,
     parts: PartsDep,
-    session: SessionDep,
+    session: WriteSession,
     response: Response,
 ) -> SuperLMSummary:
     """Register a bundle that lies on the server.
@@ -49,14 +49,14 @@ def register_superlm(
 @router.post(
     "/api-keys", status_code=201, operation_id="create_api_key", responses=responses(401, 403, 422)
 )
-def create_api_key(body: ApiKeyRequest, key: AdminKey, session: SessionDep) -> NewApiKey:
+def create_api_key(body: ApiKeyRequest, key: AdminKey, session: WriteSession) -> NewApiKey:
     """Make a key; its text is shown this once."""
     row, text = api_keys.create_key(session, body.label, list(set(body.scopes)))
     return NewApiKey(**ApiKey.fields_of(row), key=text)
 
 
 @router.get("/api-keys", operation_id="list_api_keys", responses=responses(401, 403))
-def list_api_keys(key: AdminKey, session: SessionDep) -> ApiKeyList:
+def list_api_keys(key: AdminKey, session: ReadSession) -> ApiKeyList:
     """All keys, without their secrets."""
     return ApiKeyList(
         items=[ApiKey(**ApiKey.fields_of(row)) for row in api_keys.list_keys(session)]
@@ -70,7 +70,7 @@ def list_api_keys(key: AdminKey, session: SessionDep) -> ApiKeyList:
     responses=responses(401, 403, 404),
 )
 def revoke_api_key(
-    key_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")], key: AdminKey, session: SessionDep
+    key_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")], key: AdminKey, session: WriteSession
 ) -> None:
     """Make a key invalid for good."""
     api_keys.revoke_key(session, key_id)

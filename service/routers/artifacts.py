@@ -9,7 +9,7 @@ from starlette.responses import Response
 from autodistil.errors import AutoDistilError
 from database import extractions
 from database.errors import NotFound
-from service.dependencies import ExtractKey, PartsDep, SessionDep
+from service.dependencies import ExtractKey, PartsDep, ReadSession
 from service.problems import responses
 from service.routers.extractions import ExtractionId
 
@@ -37,7 +37,7 @@ def download_artifact(
     request: Request,
     key: ExtractKey,
     parts: PartsDep,
-    session: SessionDep,
+    session: ReadSession,
 ) -> Response:
     """Download a file; its ETag is its sha256."""
     row = extractions.get(session, extraction_id)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from database import extractions, superlms
 from database.tables import State
-from service.dependencies import ExtractKey, PartsDep, SessionDep
+from service.dependencies import ExtractKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
 from service.schemas import Extraction, ExtractionList, ExtractionRequest
 from worker.queue import send_extraction
@@ -44,7 +44,7 @@ def create_extraction(
 @router.get("", operation_id="list_extractions", responses=responses(401, 403, 422))
 def list_extractions(
     key: ExtractKey,
-    session: SessionDep,
+    session: ReadSession,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9a-f-]{36}$")] = None,
     state: State | None = None,
@@ -59,7 +59,9 @@ def list_extractions(
 
 
 @router.get("/{extraction_id}", operation_id="get_extraction", responses=responses(401, 403, 404))
-def get_extraction(extraction_id: ExtractionId, key: ExtractKey, session: SessionDep) -> Extraction:
+def get_extraction(
+    extraction_id: ExtractionId, key: ExtractKey, session: ReadSession
+) -> Extraction:
     """How an extraction stands."""
     return Extraction.of(extractions.get(session, extraction_id))
 
@@ -71,7 +73,7 @@ def get_extraction(extraction_id: ExtractionId, key: ExtractKey, session: Sessio
     responses=responses(401, 403, 404, 409),
 )
 def cancel_extraction(
-    extraction_id: ExtractionId, key: ExtractKey, session: SessionDep
+    extraction_id: ExtractionId, key: ExtractKey, session: WriteSession
 ) -> Extraction:
     """Stop an extraction; one that a worker is busy with ends at its next step."""
     return Extraction.of(extractions.request_cancel(session, extraction_id))

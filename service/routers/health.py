@@ -5,6 +5,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from database.session import reading
 from service.dependencies import Parts, PartsDep
 from service.problems import responses
 from service.schemas import Health
@@ -30,7 +31,7 @@ def get_readiness(parts: PartsDep, response: Response) -> Health:
 
 def _database(parts: Parts) -> str:
     try:
-        with parts.sessions() as session:
+        with reading(parts.sessions) as session:
             session.execute(text("SELECT 1 FROM superlms LIMIT 1"))
     except SQLAlchemyError as error:
         return f"no answer ({type(error).__name__})"

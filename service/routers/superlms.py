@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from database import superlms
-from service.dependencies import ExtractKey, PartsDep, SessionDep
+from service.dependencies import ExtractKey, PartsDep, ReadSession
 from service.problems import responses
 from service.schemas import Plan, PlanRequest, SuperLMDetail, SuperLMList, SuperLMSummary
 
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1", tags=["superlms"])
 
 
 @router.get("/superlms", operation_id="list_superlms", responses=responses(401, 403))
-def list_superlms(key: ExtractKey, session: SessionDep) -> SuperLMList:
+def list_superlms(key: ExtractKey, session: ReadSession) -> SuperLMList:
     """Every registered SuperLM with the range of what its students cost."""
     return SuperLMList(items=[SuperLMSummary.of(row) for row in superlms.list_all(session)])
 
@@ -22,7 +22,7 @@ def list_superlms(key: ExtractKey, session: SessionDep) -> SuperLMList:
 def get_superlm(
     reference: Annotated[str, Path(max_length=80, pattern=r"^[a-z0-9][a-z0-9._@-]*$")],
     key: ExtractKey,
-    session: SessionDep,
+    session: ReadSession,
 ) -> SuperLMDetail:
     """A SuperLM with all its students, by `name`, `name@latest`, or `name@version`."""
     return SuperLMDetail.of(superlms.get(session, reference))
@@ -30,7 +30,7 @@ def get_superlm(
 
 @router.post("/plans", operation_id="plan_extraction", responses=responses(401, 403, 422))
 def plan_extraction(
-    body: PlanRequest, key: ExtractKey, parts: PartsDep, session: SessionDep
+    body: PlanRequest, key: ExtractKey, parts: PartsDep, session: ReadSession
 ) -> Plan:
     """What an extraction would choose, without a job."""
     rows = superlms.resolve(session, body.teacher, body.superlm)

@@ -199,9 +199,7 @@ def test_the_teacher_policy_keeps_the_teachers_head_width() -> None:
 
 
 def test_a_teacher_with_too_many_students_is_refused_as_invalid_input() -> None:
-    wide = Architecture(
-        layers=400, hidden=10_000, heads=10_000, head_width=1, intermediate=40_000
-    )
+    wide = Architecture(layers=400, hidden=10_000, heads=10_000, head_width=1, intermediate=40_000)
     with pytest.raises(InvalidInput, match="too many for one sub-space"):
         partition(wide, k=1)
 
@@ -268,7 +266,14 @@ def test_a_name_is_read_back() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "L4", "L4-H128-A4x32-F448 ", "L0-H128-A4x32-F448", f"L4-H{1 << 21}-A4x32-F448", "L4-H-1-A4x3-F4"],
+    [
+        "",
+        "L4",
+        "L4-H128-A4x32-F448 ",
+        "L0-H128-A4x32-F448",
+        f"L4-H{1 << 21}-A4x32-F448",
+        "L4-H-1-A4x3-F4",
+    ],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="is not an architecture"):

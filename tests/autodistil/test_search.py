@@ -114,11 +114,7 @@ def test_the_reason_of_every_refusal_is_true() -> None:
             search(entries, budget)
         members, message = caught.value.members, caught.value.detail
         nearest = members["nearest_student"]
-        peers = [
-            entry
-            for entry in entries
-            if entry.superlm == nearest["superlm"]
-        ]
+        peers = [entry for entry in entries if entry.superlm == nearest["superlm"]]
         limits = budget.limits(peers[0].teacher)
         binding = members["binding_limits"]
         kinds.add(len(binding))
@@ -147,7 +143,9 @@ def test_the_reason_of_every_refusal_is_true() -> None:
 
 def test_one_binding_limit_is_named_with_its_least_possible_value() -> None:
     entries = [Entry("a@1", c, TEACHER) for c in STUDENTS]
-    with pytest.raises(InfeasibleBudget, match="macs at most 1,000, where 21.* least possible") as e:
+    with pytest.raises(
+        InfeasibleBudget, match="macs at most 1,000, where 21.* least possible"
+    ) as e:
         search(entries, Budget(macs=1000, params="100%"))
     least = min(STUDENTS, key=lambda c: c.macs)
     assert e.value.members["binding_limit"] == "macs"
@@ -164,7 +162,9 @@ def test_a_pair_of_limits_that_excludes_everything_together_is_named() -> None:
     budget = Budget(macs=thin.macs - 1, params=wide.params - 1, size_bytes="100%")
     with pytest.raises(InfeasibleBudget, match="once the other holds") as caught:
         search(entries, budget)
-    found = {item["limit"]: item["least_possible"] for item in caught.value.members["binding_limits"]}
+    found = {
+        item["limit"]: item["least_possible"] for item in caught.value.members["binding_limits"]
+    }
     assert found == {"macs": thin.macs, "params": wide.params}
 
 
