@@ -305,7 +305,8 @@ def _join(
             heads=() if stock else _steps(*ends("heads"), teacher.heads, 1),
         )
     except ValidationError as error:
-        raise InvalidInput(f"No sub-space below {teacher.name}: {error}") from error
+        reason = error.errors()[0]["msg"]
+        raise InvalidInput(f"No sub-space below {teacher.name}: {reason}.") from error
 
 
 def _steps(low: Fraction | int, high: Fraction | int, whole: int, step: int) -> tuple[int, ...]:

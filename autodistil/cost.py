@@ -114,4 +114,4 @@ def _paper_macs(architecture: Architecture, teacher_heads: int, n: int) -> int:
     h, heads = architecture.hidden, architecture.heads
     attention = (3 * n * h * h + 2 * n * n * h) * heads / teacher_heads + n * h * h
     ffn = 2 * n * h * architecture.intermediate
-    return round(architecture.layers * (attention + ffn) + h * h + 2 * h)
+    return round(architecture.layers * (attention + ffn) + n * h * h + 2 * h)

@@ -124,7 +124,7 @@ def _infeasible(
     binding = _binding(peers, own)
     described = " and ".join(
         f"{item['limit']} at most {item['asked']:,}, where {item['least_possible']:,} is the least"
-        + (" possible" if len(binding) == 1 else " once the other holds")
+        + (" possible", " once the other holds", " once the others hold")[min(len(binding), 3) - 1]
         for item in binding
     )
     first = binding[0]

@@ -49,7 +49,7 @@ def command(
             broker_url = stack.enter_context(_broker(data_dir / "valkey"))
         environment = _environment(data_dir, broker_url)
         with errors.status("preparing the database"):
-            key_file = _prepare(data_dir, environment)
+            key_file = _prepare(data_dir, broker_url, environment["AUTODISTIL_DATABASE_URL"])
         parts = [worker_part(data_dir, environment), api_part(data_dir, environment, host, port)]
         for part in parts:
             part.start()
@@ -118,30 +118,11 @@ def _environment(data_dir: Path, broker_url: str) -> dict[str, str]:
     }
 
 
-def _prepare(data_dir: Path, environment: dict[str, str]) -> Path:
-    """Bring the schema up to date, register what ships, and write the first admin key."""
-    from database import api_keys
-    from database.session import migrate, open_engine, session_factory
-    from models_store import shipped_bundles
-    from service.registration import register_bundle
+def _prepare(data_dir: Path, broker_url: str, database_url: str) -> Path:
+    from service.prepare import prepare
+    from worker.settings import Settings
 
-    url = environment["AUTODISTIL_DATABASE_URL"]
-    migrate(url)
-    engine = open_engine(url)
-    sessions = session_factory(engine)
-    for bundle in shipped_bundles():
-        with sessions.begin() as session:
-            register_bundle(session, bundle, data_dir / "superlms")
-    key_file = data_dir / "admin-key"
-    if not key_file.is_file():
-        with sessions.begin() as session:
-            _, key = api_keys.create_key(session, "first admin key", ["admin"])
-            with os.fdopen(
-                os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-            ) as f:
-                f.write(key + "\n")
-    engine.dispose()
-    return key_file
+    return prepare(Settings(data_dir=data_dir, broker_url=broker_url, database_url=database_url))
 
 
 def _wait_ready(url: str, parts: list[Part], stop: threading.Event) -> None:

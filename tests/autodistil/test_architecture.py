@@ -76,8 +76,13 @@ def test_the_students_of_the_paper_have_their_published_and_their_exact_cost(
     chosen = student(*sizes)
     assert chosen in {s.name: s for s in PRESETS["bert-base-uncased"]}[space]
     found = cost(chosen, BERT_ENCODER, teacher_heads=12)
+    # The paper rounds, but for 6,887,600 parameters, which it cuts to 6.88M.
     decimals = 2 if paper[0] == "6.88M" else 1
-    assert f"{found.paper_params / 1e6:.{decimals}f}M" == paper[0]
+    published = float(paper[0][:-1])
+    assert published in (
+        round(found.paper_params / 1e6, decimals),
+        found.paper_params // 10 ** (6 - decimals) / 10**decimals,
+    )
     assert f"{found.paper_macs / 1e9:.2f}G" == paper[1]
     assert (f"{found.params / 1e6:.1f}M", f"{found.macs / 1e9:.2f}G") == exact
 
@@ -212,7 +217,7 @@ def test_huge_axes_are_refused_before_their_product_is_made() -> None:
             head_width=1,
             layers=(1,),
             hidden=tuple(range(1, 50_000)),
-            ffn_percent=tuple(range(100, 100 * 50_000, 100)),
+            ffn_percent=tuple(range(100, 1 << 20, 100)),
         )
 
 

@@ -51,8 +51,8 @@ def test_an_amount_is_read(given_value: object, read: int | str) -> None:
 def test_what_is_no_amount_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="must be a positive number"):
         parse_amount(value)
-    with pytest.raises(ValidationError):
-        Budget(macs=value, params=5)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="macs"):
+        Budget(macs=value if value is not None else "", params=5)  # type: ignore[arg-type]
 
 
 def test_null_means_no_limit() -> None:

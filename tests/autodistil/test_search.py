@@ -28,7 +28,10 @@ def table(rng: random.Random, size: int) -> list[Entry]:
         losses = rng.choice([0.25, rng.random(), rng.random()]), rng.random()
         if rng.random() < 0.05:
             losses = (None, None)  # type: ignore[assignment]
-        update = {"relation_loss": losses[0], "similarity_loss": losses[1]}
+        # Costs that do not move together, so that limits can contradict one another.
+        update: dict[str, object] = {"relation_loss": losses[0], "similarity_loss": losses[1]}
+        for axis in AXES:
+            update[axis] = int(getattr(candidate, axis) * 4 ** rng.uniform(-1, 1))
         teacher = rng.choice([TEACHER, cheap])
         name = "a@1" if teacher is TEACHER else "b@1"
         entries.append(Entry(name, candidate.model_copy(update=update), teacher))
@@ -144,7 +147,7 @@ def test_the_reason_of_every_refusal_is_true() -> None:
 def test_one_binding_limit_is_named_with_its_least_possible_value() -> None:
     entries = [Entry("a@1", c, TEACHER) for c in STUDENTS]
     with pytest.raises(
-        InfeasibleBudget, match="macs at most 1,000, where 21.* least possible"
+        InfeasibleBudget, match="macs at most 1,000, where 209,715,200 is the least possible"
     ) as e:
         search(entries, Budget(macs=1000, params="100%"))
     least = min(STUDENTS, key=lambda c: c.macs)

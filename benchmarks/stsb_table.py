@@ -1,0 +1,68 @@
+"""STS-B of the smallest, middle, and largest student, trained and untrained: a Markdown table.
+
+Spearman correlation of the cosine of mean-pooled token vectors, without fine-tuning. The untrained
+students are the same slices of the permuted teacher at step 0. Run by `make results`.
+"""
+
+import argparse
+import datetime
+import platform
+import tempfile
+from pathlib import Path
+
+from autodistil.architecture import Architecture
+from autodistil.downstream import SimilarityPairs, folder_embedder, read_stsb, stsb_spearman
+from autodistil.extraction import extract_student
+from autodistil.superlm import SuperLM, open_superlm
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trained", type=Path, required=True)
+    parser.add_argument("--untrained", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    pairs = read_stsb(arguments.data)
+    trained, untrained = open_superlm(arguments.trained), open_superlm(arguments.untrained)
+    teacher = stsb_spearman(folder_embedder(arguments.teacher), pairs)
+    print(
+        f"| student of {trained.spec.reference} | MACs | params | untrained | trained | teacher |"
+    )
+    print("|---|---|---|---|---|---|")
+    for student in three(trained):
+        row = next(c for c in trained.candidates if c.architecture == student)
+        before, after = score(untrained, student, pairs), score(trained, student, pairs)
+        print(
+            f"| {student.name} | {row.macs:,} | {row.params:,} "
+            f"| {before:.4f} | {after:.4f} | {teacher:.4f} |",
+            flush=True,
+        )
+    print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs.scores):,} pairs")
+
+
+def three(superlm: SuperLM) -> list[Architecture]:
+    """Smallest, middle (the middle of every axis), and largest."""
+    space = superlm.spec.space
+    hidden = space.hidden[len(space.hidden) // 2]
+    intermediate = hidden * space.ffn_percent[len(space.ffn_percent) // 2] // 100
+    layers = space.layers[len(space.layers) // 2]
+    middle = next(
+        student
+        for student in space.students()
+        if (student.layers, student.hidden, student.intermediate) == (layers, hidden, intermediate)
+    )
+    return [space.smallest, middle, space.largest]
+
+
+def score(superlm: SuperLM, student: Architecture, pairs: SimilarityPairs) -> float:
+    """Spearman of a student after extraction, loaded as a user would."""
+    candidate = next(c for c in superlm.candidates if c.architecture == student)
+    with tempfile.TemporaryDirectory() as folder:
+        extract_student(superlm, candidate, Path(folder))
+        return stsb_spearman(folder_embedder(Path(folder)), pairs)
+
+
+if __name__ == "__main__":
+    main()
