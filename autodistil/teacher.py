@@ -100,14 +100,19 @@ def load_teacher(name: str) -> Teacher:
             name, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except UnsupportedTeacher:
+        raise
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise UnsupportedTeacher(f"{name!r} cannot be loaded as a teacher: {error}") from error
     missing = {key for key in info["missing_keys"] if not key.startswith("pooler.")}
     if missing:
         raise UnsupportedTeacher(
             f"{name!r} lacks weights: {', '.join(sorted(missing)[:3])} ({len(missing)} in all)."
         )
+    _check_tokenizer(name, tokenizer, encoder)
     tensors = {key: value.detach() for key, value in model.state_dict().items()}
+    if wrong := [key for key, value in tensors.items() if not value.isfinite().all()]:
+        raise UnsupportedTeacher(f"{name!r} holds values that are not finite, in {wrong[0]}.")
     if info["missing_keys"]:  # a teacher without pooler: start from the identity, not from noise
         tensors["pooler.dense.weight"] = torch.eye(architecture.hidden)
         tensors["pooler.dense.bias"] = torch.zeros(architecture.hidden)
@@ -122,6 +127,18 @@ def load_teacher(name: str) -> Teacher:
         tokenizer=tokenizer,
         mean_pooled=_is_mean_pooled(name),
     )
+
+
+def _check_tokenizer(
+    name: str, tokenizer: "PreTrainedTokenizerBase", encoder: EncoderConfig
+) -> None:
+    # Without tokenizer files, transformers makes a tokenizer that knows the special tokens alone.
+    if not tokenizer.is_fast or len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UnsupportedTeacher(f"{name!r} has no fast tokenizer: tokenizer.json is missing.")
+    if len(tokenizer) > encoder.vocab_size:
+        raise UnsupportedTeacher(
+            f"{name!r} has a tokenizer of {len(tokenizer)} tokens for {encoder.vocab_size} embeddings."
+        )
 
 
 def _display_name(name: str) -> str:

@@ -13,6 +13,7 @@ from stsb_table import score
 
 from autodistil.candidates import Candidate
 from autodistil.downstream import read_stsb
+from autodistil.quiet import quiet_transformers
 from autodistil.superlm import open_superlm
 
 SIGNALS: dict[str, Callable[[Candidate], float]] = {
@@ -26,6 +27,7 @@ SIGNALS: dict[str, Callable[[Candidate], float]] = {
 
 def main() -> None:
     """Print the table."""
+    quiet_transformers()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, required=True)

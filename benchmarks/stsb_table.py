@@ -13,11 +13,13 @@ from pathlib import Path
 from autodistil.architecture import Architecture
 from autodistil.downstream import SimilarityPairs, folder_embedder, read_stsb, stsb_spearman
 from autodistil.extraction import extract_student
+from autodistil.quiet import quiet_transformers
 from autodistil.superlm import SuperLM, open_superlm
 
 
 def main() -> None:
     """Print the table."""
+    quiet_transformers()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trained", type=Path, required=True)
     parser.add_argument("--untrained", type=Path, required=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from autodistil.budget import Budget
 from autodistil.extraction import extract_student
+from autodistil.quiet import quiet_transformers
 from autodistil.search import Entry, search
 from autodistil.superlm import open_superlm
 from client import Client
@@ -28,6 +29,7 @@ BUDGET = {"macs": 60_000_000}
 
 def main() -> None:
     """Print the table."""
+    quiet_transformers()
     bundles = [open_superlm(path) for path in shipped_bundles()]
     entries = [
         Entry(b.spec.reference, candidate, b.spec.teacher_cost)

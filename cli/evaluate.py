@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from autodistil.quiet import quiet_transformers
 from cli.output import JsonOption, errors, print_json
 
 
@@ -28,6 +29,7 @@ def command(
     from autodistil.downstream import folder_embedder, read_stsb, stsb_spearman
 
     pairs = read_stsb(data, split)
+    quiet_transformers()
     with errors.status(f"{task.value}: {len(pairs.scores):,} pairs"):
         score = stsb_spearman(folder_embedder(student), pairs)
     if json_:

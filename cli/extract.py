@@ -12,6 +12,7 @@ from autodistil.architecture import Architecture
 from autodistil.budget import Budget
 from autodistil.candidates import Candidate
 from autodistil.errors import InvalidInput
+from autodistil.quiet import quiet_transformers
 from autodistil.search import search
 from autodistil.superlm import SuperLM
 from cli.options import (
@@ -87,6 +88,7 @@ def _extract(
     with errors.status("loading torch") as status:
         from autodistil.extraction import extract_student
 
+        quiet_transformers()
         try:
             receipt = extract_student(
                 superlm, candidate, partial, budget, limits, lambda phase: status.update(phase)

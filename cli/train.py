@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
 from autodistil.budget import parse_amount
 from autodistil.errors import InvalidInput
+from autodistil.quiet import quiet_transformers
 from autodistil.superlm import explain
 from cli.output import JsonOption, errors, print_json, progress
 
@@ -63,6 +64,7 @@ def command(
         from autodistil.teacher import load_teacher
         from autodistil.training import TrainingSettings
 
+        quiet_transformers()
         if threads:
             torch.set_num_threads(threads)
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from autodistil.quiet import quiet_transformers
 from database.session import open_engine, session_factory
 from models_store.artifacts import FolderStore
 from worker.queue import EXTRACT_TASK, make_celery
@@ -24,11 +25,9 @@ logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name
 def _import_torch(**_: Any) -> None:
     import torch
     from transformers import BertModel
-    from transformers.utils import logging as transformers_logging
 
     del BertModel  # importing it is what takes the time
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet_transformers()
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
