@@ -4,8 +4,6 @@ Every error a user can cause carries an HTTP status and a problem type, so that 
 command line, the API, and a failed job all report the same object (RFC 9457).
 """
 
-# ruff: noqa: N818 - the names say what happened; each is the title of a problem type
-
 from typing import Any, ClassVar
 
 

@@ -57,7 +57,7 @@ class FileEntry(_Strict):
     """Size and hash of a file."""
 
     sha256: Sha256
-    size_bytes: Annotated[int, Field(ge=0)]
+    size_bytes: Annotated[int, Field(strict=True, ge=0)]
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -91,10 +91,10 @@ class Provenance(_Strict):
 
     corpus: ShortText
     corpus_sha256: Sha256
-    tokens_seen: Annotated[int, Field(ge=0)]
-    steps: Annotated[int, Field(ge=0)]
+    tokens_seen: Annotated[int, Field(strict=True, ge=0)]
+    steps: Annotated[int, Field(strict=True, ge=0)]
     settings: dict[ShortText, str | int | float | tuple[int | float, ...]]
-    held_out_tokens: Annotated[int, Field(ge=0)]
+    held_out_tokens: Annotated[int, Field(strict=True, ge=0)]
     versions: dict[ShortText, ShortText]
     created_at: ShortText
 
@@ -111,7 +111,7 @@ class SuperLMSpec(_Strict):
 
     format: Literal["autodistil-superlm-1"] = "autodistil-superlm-1"
     name: Name
-    version: Annotated[int, Field(ge=1, le=1_000_000)]
+    version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     teacher: TeacherSpec
     encoder: EncoderConfig
     space: SubSpace

@@ -45,6 +45,7 @@ for a, b in ((0, 1), (2, 3), (0, 2)):
 
 def main() -> None:
     """Run the demo."""
+    sys.stdout.reconfigure(line_buffering=True)  # between the output of the commands
     started = time.monotonic()
     for folder in (STUDENT, DATA):
         shutil.rmtree(folder, ignore_errors=True)

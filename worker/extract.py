@@ -14,7 +14,7 @@ from autodistil.receipt import Receipt
 from autodistil.search import Choice, search
 from database import extractions, superlms
 from database.errors import Canceled, LeaseLost
-from database.session import SessionFactory
+from database.session import SessionFactory, reading
 from database.tables import ArtifactRow, State, SuperLMRow
 from models_store.artifacts import ArtifactStore
 from worker.lease import heartbeat, is_dead_neighbour, this_owner
@@ -89,12 +89,13 @@ def _claim(workshop: Workshop, extraction_id: str, owner: str) -> bool:
 
 
 def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> None:
-    with workshop.sessions.begin() as session:
+    with reading(workshop.sessions) as session:
         request = extractions.get(session, extraction_id).request
         rows = superlms.resolve(session, request.get("teacher"), request.get("superlm"))
-        budget = Budget.model_validate(request["budget"])
-        choice = search([entry for row in rows for entry in superlms.entries(row)], budget)
-        superlm_row = _row_of(rows, choice)
+    budget = Budget.model_validate(request["budget"])
+    choice = search([entry for row in rows for entry in superlms.entries(row)], budget)
+    superlm_row = _row_of(rows, choice)
+    with workshop.sessions.begin() as session:
         extractions.choose(session, extraction_id, owner, superlm_row.id, choice.best.row())
 
     def on_phase(phase: str) -> None:

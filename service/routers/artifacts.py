@@ -24,9 +24,9 @@ class ArtifactGone(AutoDistilError):
     title = "The artifact's file is gone"
 
 
-@router.api_route(
+@router.head("/{name}", operation_id="describe_artifact", responses=responses(401, 403, 404))
+@router.get(
     "/{name}",
-    methods=["GET", "HEAD"],
     operation_id="download_artifact",
     response_class=FileResponse,
     responses=responses(401, 403, 404),

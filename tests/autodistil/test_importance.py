@@ -86,20 +86,19 @@ def test_channels_come_by_falling_mean_magnitude_after_every_layer_norm(
 
     model = BertModel.from_pretrained(teacher_folder).eval()
     sums = torch.zeros(64)
+    valid = torch.empty(0)
+
+    def add(module: object, arguments: object, output: Tensor) -> None:
+        sums.add_(output[valid].abs().sum(0))
+
     norms = [module for name, module in model.named_modules() if name.endswith("LayerNorm")]
     assert len(norms) == 1 + 2 * 4
-    for batch in calibration:
-        valid = batch.attention_mask.bool()
-        hooks = [
-            norm.register_forward_hook(
-                lambda module, args, output, valid=valid: sums.add_(output[valid].abs().sum(0))
-            )
-            for norm in norms
-        ]
-        with torch.no_grad():
+    for norm in norms:
+        norm.register_forward_hook(add)
+    with torch.no_grad():
+        for batch in calibration:
+            valid = batch.attention_mask.bool()
             model(batch.input_ids, batch.attention_mask)
-        for hook in hooks:
-            hook.remove()
     order = channel_order(teacher, cut_superlm(teacher, FULL, calibration))
     ranked = sums[order]
     assert (ranked[:-1] >= ranked[1:] * (1 - 1e-5)).all()
