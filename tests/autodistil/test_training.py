@@ -140,10 +140,10 @@ def test_a_run_killed_at_random_steps_ends_as_an_unbroken_one(
     rng = random.Random(seed)
     for step in sorted(rng.sample(range(1, steps + 1), 3)):
         with pytest.raises(Killed):
-            # The first kill may come before any checkpoint, the others right after one.
+            # Step 1 dies before there is a checkpoint; any later one after that of the step before.
             make_trainer(tmp_path).run(checkpoint_seconds=0, on_step=kill_at(step))
     trainer = make_trainer(tmp_path)
-    assert 0 < trainer.step < steps or not (tmp_path / CHECKPOINT).is_file()
+    assert 0 < trainer.step < steps
     trainer.run()
     assert equal(weights(trainer), expected)
     assert (tmp_path / LOSSES).read_text() == losses
@@ -240,13 +240,13 @@ def test_a_failed_save_leaves_the_old_checkpoint(make_trainer: MakeTrainer, tmp_
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
-@pytest.mark.parametrize("relation_heads", [3, 5, 16, 1000])
+@pytest.mark.parametrize("relation_heads", [3, 5, 32, 1000])
 def test_relation_heads_that_do_not_divide_are_refused_with_those_that_do(
     relation_heads: int, make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInput, match=r"possible are \[1, 2, 4, 8") as caught:
+    message = rf"{relation_heads} relation heads .* \[16, 32, 64\]; possible are \[1, 2, 4, 8, 16\]"
+    with pytest.raises(InvalidInput, match=message):
         make_trainer(tmp_path, relation_heads=relation_heads)
-    assert "[16, 32, 64]" in str(caught.value) or relation_heads == 16
 
 
 def test_relation_heads_that_divide_every_width_are_accepted(teacher: Teacher) -> None:

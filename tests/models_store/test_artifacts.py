@@ -1,0 +1,54 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from autodistil.superlm import open_superlm
+from models_store import shipped_bundles
+from models_store.artifacts import FolderStore
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_file_is_kept_once_under_its_hash(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    (tmp_path / "a").write_bytes(b"student")
+    (tmp_path / "b").write_bytes(b"student")
+    entries = [store.put(tmp_path / name) for name in ("a", "b")]
+    assert entries[0] == entries[1]
+    assert entries[0].sha256 == hashlib.sha256(b"student").hexdigest()
+    assert files_in(tmp_path / "store") == [store.path(entries[0].sha256)]
+    assert store.path(entries[0].sha256).read_bytes() == b"student"
+
+
+def test_a_damaged_copy_is_replaced(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    (tmp_path / "a").write_bytes(b"student")
+    path = store.path(store.put(tmp_path / "a").sha256)
+    path.write_bytes(b"stu")
+    store.put(tmp_path / "a")
+    assert path.read_bytes() == b"student"
+
+
+def test_a_store_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"student")
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="store"):
+        FolderStore(tmp_path / "store").put(tmp_path / "a")
+    with pytest.raises(FileNotFoundError):
+        FolderStore(tmp_path / "other").put(tmp_path / "vanished")
+    assert files_in(tmp_path) == [tmp_path / "a", tmp_path / "store"] or set(
+        files_in(tmp_path)
+    ) == {tmp_path / "a", tmp_path / "store"}
+
+
+def test_what_ships_opens_and_stays_small() -> None:
+    folders = shipped_bundles()
+    assert [open_superlm(folder).spec.name for folder in folders] == [f.name for f in folders]
+    assert "minilm-l6-tiny" in [folder.name for folder in folders]
+    assert sum(path.stat().st_size for f in folders for path in files_in(f)) < 60_000_000
+    tiny = next(folder for folder in folders if folder.name == "minilm-l6-tiny")
+    assert sum(path.stat().st_size for path in files_in(tiny)) < 12_000_000
+    assert open_superlm(tiny).spec.provenance.tokens_seen >= 5_000_000
