@@ -40,6 +40,8 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
                 if split := split_layer_tensor(name):
                     stored = layer_tensor(kept[split[0]], split[1])
                 view = file.get_slice(stored)[tuple(slice(size) for size in shape)]
+                if view.shape != shape:
+                    raise InvalidBundle(f"{superlm.spec.reference}: {stored} changed its shape.")
                 tensors[name] = view.float().contiguous()
     except (SafetensorError, OSError) as error:
         raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error

@@ -1,0 +1,48 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from autodistil.superlm import open_superlm
+from tests.factories import STOCK_SPACE, write_corpus, write_teacher
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
+    tmp_path: Path,
+) -> None:
+    teacher, corpus = write_teacher(tmp_path / "teacher"), write_corpus(tmp_path / "corpus")
+    (tmp_path / "space.json").write_text(STOCK_SPACE.model_dump_json())
+    settings = {"batch_tokens": 256, "lengths": [16, 32], "length_weights": [1, 1]}
+    settings |= {"relation_heads": 2, "precision": "fp32", "random_students": 1}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+
+    def command(name: str) -> list[str]:
+        options = {
+            "--teacher": teacher,
+            "--corpus": corpus,
+            "--space": tmp_path / "space.json",
+            "--settings": tmp_path / "settings.json",
+            "--tokens": "60K",
+            "--threads": 1,
+            "--work": tmp_path / f"{name}.work",
+            "--out": tmp_path / name / "toy",
+        }
+        words = [str(word) for option in options.items() for word in option]
+        return [sys.executable, "-m", "cli.main", "train", *words]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    killed = subprocess.Popen(command("killed"))
+    losses = tmp_path / "killed.work" / "losses.jsonl"
+    deadline = time.monotonic() + 60
+    while not losses.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists() or not list((tmp_path / "killed").iterdir())
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    whole, resumed = (open_superlm(tmp_path / name / "toy") for name in ("whole", "killed"))
+    assert resumed.spec.files["weights.safetensors"] == whole.spec.files["weights.safetensors"]
+    assert resumed.candidates == whole.candidates
+    assert resumed.spec.provenance.tokens_seen >= 60_000
