@@ -182,9 +182,12 @@ def check_parity(
     from autodistil.student_model import StudentModel
 
     loader: Any = AutoModel if architecture.stock else StudentModel
-    model, info = loader.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-    )
+    try:
+        model, info = loader.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
+        raise ParityFailure(f"{architecture.name} does not load: {error}") from error
     wrong = {kind: sorted(names) for kind, names in info.items() if names}
     if wrong:
         raise ParityFailure(f"Loading {architecture.name} reports {wrong}.")

@@ -137,7 +137,8 @@ def _check_tokenizer(
         raise UnsupportedTeacher(f"{name!r} has no fast tokenizer: tokenizer.json is missing.")
     if len(tokenizer) > encoder.vocab_size:
         raise UnsupportedTeacher(
-            f"{name!r} has a tokenizer of {len(tokenizer)} tokens for {encoder.vocab_size} embeddings."
+            f"{name!r} has a tokenizer of {len(tokenizer)} tokens "
+            f"for {encoder.vocab_size} embeddings."
         )
 
 

@@ -45,7 +45,6 @@ for a, b in ((0, 1), (2, 3), (0, 2)):
 
 def main() -> None:
     """Run the demo."""
-    sys.stdout.reconfigure(line_buffering=True)  # between the output of the commands
     started = time.monotonic()
     for folder in (STUDENT, DATA):
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +56,8 @@ def main() -> None:
     )
     try:
         url = wait_for_url(up)
-        print(f"   ready at {url}\n\n2. the best student of all-MiniLM-L6-v2 within 60M MACs:")
+        print(f"   ready at {url}\n")
+        print("2. the best student of all-MiniLM-L6-v2 within 60M MACs:", flush=True)
         environment = {
             **os.environ,
             "AUTODISTIL_URL": url,

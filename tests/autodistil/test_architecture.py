@@ -117,7 +117,7 @@ def test_a_narrow_teacher_gets_narrower_heads_until_tiny_has_two_widths() -> Non
     minilm = Architecture(layers=6, hidden=384, heads=12, head_width=32, intermediate=1536)
     assert [s.head_width for s in partition(minilm)] == [32, 32, 32]
     small = Architecture(layers=2, hidden=128, heads=2, head_width=64, intermediate=512)
-    assert [(s.head_width, len(s.hidden) >= 2) for s in partition(small)][0] == (16, True)
+    assert next((s.head_width, len(s.hidden) >= 2) for s in partition(small)) == (16, True)
 
 
 @given(

@@ -94,7 +94,7 @@ def test_the_predicted_file_size_is_exact_in_either_type(
         assert predicted == (tmp_path / "w.safetensors").stat().st_size
 
 
-def test_the_exact_costs_span_what_method_md_says() -> None:
+def test_the_exact_costs_of_the_presets_span_the_known_range() -> None:
     found = {}
     for space in PRESETS["bert-base-uncased"]:
         ends = [exact_macs(student) / 1e9 for student in (space.smallest, space.largest)]

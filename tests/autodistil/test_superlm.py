@@ -237,7 +237,7 @@ def test_bytes_put_behind_a_file_are_refused(stock_copy: SuperLM) -> None:
         (lambda rows: rows.append(rows[0]), "does not list each student"),
         (lambda rows: rows.__setitem__(0, rows[1]), "does not list each student"),
         (lambda rows: rows[0].update(hidden=24), "does not list each student"),
-        (lambda rows: rows[2].update(params=5), "wrong cost of L2-H16-A2x8"),
+        (lambda rows: rows[2].update(params=5), "wrong cost of L2-H32-A4x8-F64"),
         (lambda rows: rows[2].update(sequence_length=64), "wrong cost"),
         (lambda rows: rows[2].update(paper_macs=1), "wrong cost"),
         (lambda rows: rows[0].update(relation_loss=float("inf")), "relation_loss: .*finite"),

@@ -71,7 +71,7 @@ def test_a_masked_language_model_is_read_with_an_identity_for_its_missing_pooler
             num_hidden_layers=1,
             num_attention_heads=2,
             intermediate_size=32,
-        )  # fmt: skip
+        )
     )
     randomize(model)
     model.save_pretrained(tmp_path)
