@@ -4,10 +4,17 @@ import re
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from autodistil.cost import Cost
-from autodistil.errors import InvalidInput
+from autodistil.errors import InvalidInput, explain
 
 AXES = ("macs", "flops", "params", "size_bytes")
 """What can be limited and computed exactly; each is a field of `Cost`."""
@@ -114,11 +121,7 @@ def read_budget(**amounts: object) -> Budget:
     Raises:
         InvalidInput: Names the value at fault.
     """
-    from pydantic import ValidationError
-
     try:
         return Budget.model_validate(amounts)
     except ValidationError as error:
-        from autodistil.superlm import explain
-
         raise InvalidInput(f"The budget: {explain(error)}.") from error

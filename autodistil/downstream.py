@@ -78,9 +78,11 @@ def folder_embedder(folder: Path, batch_size: int = 64) -> Embed:
     from autodistil.elastic import mean_pool
 
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        # False, not left out: left out, transformers stops to ask whether code may run.
+        own = {"local_files_only": True, "trust_remote_code": False}
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, **own)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **own)
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise InvalidInput(
             f"{folder} holds no model that transformers can load: {error}"
         ) from error

@@ -6,6 +6,8 @@ command line, the API, and a failed job all report the same object (RFC 9457).
 
 from typing import Any, ClassVar
 
+from pydantic import ValidationError
+
 
 class AutoDistilError(Exception):
     """Base of every error with a message meant for the user.
@@ -89,3 +91,12 @@ class CheckpointMismatch(AutoDistilError):
     status = 422
     type = "checkpoint-mismatch"
     title = "The checkpoint belongs to another run"
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint of a validation error as one line: where, and what."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    others = f" (and {more} more)" if more else ""
+    return f"{where + ': ' if where else ''}{first['msg']}{others}"

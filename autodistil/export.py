@@ -117,9 +117,8 @@ def _write_sentence_transformers(hidden: int, folder: Path) -> None:
 
 def _model_card(superlm: SuperLM, candidate: Candidate) -> str:
     spec, architecture = superlm.spec, candidate.architecture
-    load = "AutoModel.from_pretrained(folder)"
-    if not candidate.stock:
-        load = "AutoModel.from_pretrained(folder, trust_remote_code=True)  # free head width"
+    # Without it, the tokenizer too stops to ask whether the model's code may run.
+    trust = "" if candidate.stock else ", trust_remote_code=True"
     return f"""---
 library_name: transformers
 tags: [autodistil, distillation]
@@ -144,8 +143,8 @@ A student of `{spec.teacher.name}`, sliced without re-training out of the SuperL
 ```python
 from transformers import AutoModel, AutoTokenizer
 
-model = {load}
-tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
 ```
 
 The SuperLM saw {spec.provenance.tokens_seen:,} tokens of: {spec.provenance.corpus}.

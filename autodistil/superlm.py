@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.candidates import Candidate
 from autodistil.cost import Cost, cost
-from autodistil.errors import InvalidBundle
+from autodistil.errors import InvalidBundle, explain
 from autodistil.tensors import EncoderConfig, tensor_shapes
 
 SPEC, WEIGHTS, CANDIDATES, TOKENIZER = (
@@ -212,15 +212,6 @@ def _read_json_bytes(path: Path) -> bytes:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise InvalidBundle(f"{path.name} is larger than {_MAX_JSON_BYTES} bytes.")
     return path.read_bytes()
-
-
-def explain(error: ValidationError) -> str:
-    """The first complaint of a validation error as one line: where, and what."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = error.error_count() - 1
-    others = f" (and {more} more)" if more else ""
-    return f"{where + ': ' if where else ''}{first['msg']}{others}"
 
 
 def _check_listing(folder: Path, spec: SuperLMSpec) -> None:

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
 from autodistil.budget import parse_amount
-from autodistil.errors import InvalidInput
+from autodistil.errors import InvalidInput, explain
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import explain
 from cli.output import JsonOption, errors, print_json, progress
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ believes in; a change that matches no row means that the lease was lost.
 """
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import or_, select, update
@@ -107,9 +108,7 @@ def advance(session: Session, extraction_id: str, owner: str, state: State) -> N
         LeaseLost: Another holds the extraction, or it ended.
         Canceled: The user asked it to stop.
     """
-    if get(session, extraction_id).state == State.CANCELING:
-        raise Canceled("Canceled on request.")
-    _change(session, extraction_id, owner, state=state)
+    _change(session, extraction_id, owner, WORKING, state=state)
     _record(session, extraction_id, state)
 
 
@@ -127,8 +126,13 @@ def succeed(
     receipt: dict[str, Any],
     artifacts: list[ArtifactRow],
 ) -> None:
-    """End an extraction with its receipt and artifacts, all or nothing."""
-    _end(session, extraction_id, owner, State.SUCCEEDED, receipt=receipt)
+    """End an extraction with its receipt and artifacts, all or nothing.
+
+    Raises:
+        LeaseLost: Another holds the extraction, or it ended.
+        Canceled: The user asked it to stop.
+    """
+    _end(session, extraction_id, owner, State.SUCCEEDED, WORKING, receipt=receipt)
     session.add_all(artifacts)
 
 
@@ -198,11 +202,22 @@ def recover(session: Session, max_attempts: int, dead_owner: str | None = None) 
     return queued
 
 
-def _end(session: Session, extraction_id: str, owner: str, state: State, **values: Any) -> None:
+_HELD = (*WORKING, State.CANCELING)
+
+
+def _end(
+    session: Session,
+    extraction_id: str,
+    owner: str,
+    state: State,
+    states: Sequence[State] = _HELD,
+    **values: Any,
+) -> None:
     _change(
         session,
         extraction_id,
         owner,
+        states,
         state=state,
         lease_owner=None,
         lease_expires_at=None,
@@ -213,14 +228,24 @@ def _end(session: Session, extraction_id: str, owner: str, state: State, **value
     _record(session, extraction_id, state, **({"problem": detail["type"]} if detail else {}))
 
 
-def _change(session: Session, extraction_id: str, owner: str, **values: Any) -> None:
+def _change(
+    session: Session,
+    extraction_id: str,
+    owner: str,
+    states: Sequence[State] = _HELD,
+    **values: Any,
+) -> None:
+    # The states are checked by the UPDATE itself: one read before it could be out of date.
     changed = session.execute(
         update(ExtractionRow)
         .where(ExtractionRow.id == extraction_id, ExtractionRow.lease_owner == owner)
-        .where(ExtractionRow.state.in_([*WORKING, State.CANCELING]))
+        .where(ExtractionRow.state.in_(states))
         .values(**values)
     )
     if not changed.rowcount:  # type: ignore[attr-defined]
+        row = get(session, extraction_id)
+        if (row.state, row.lease_owner) == (State.CANCELING, owner):
+            raise Canceled("Canceled on request.")
         raise LeaseLost(f"{owner} no longer holds extraction {extraction_id}.")
 
 

@@ -65,9 +65,7 @@ def migrate(url: str, revision: str = "head") -> None:
 
 def alembic_config(url: str) -> Config:
     """Alembic's settings for a database, wherever the process runs."""
-    import migrations
-
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
     config.attributes["url"] = url
     return config

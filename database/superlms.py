@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,13 @@ from autodistil.search import Entry
 from autodistil.superlm import SuperLM, SuperLMSpec
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.tables import SuperLMRow
+
+
+def lock(session: Session) -> None:
+    """Let nobody else register until the transaction ends; readers go on."""
+    # A writing transaction of SQLite is alone from its beginning.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE superlms IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def register(session: Session, superlm: SuperLM) -> SuperLMRow:

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: the URL comes from `database.session` or from the settings."""
+"""How Alembic reaches the database; called through `database.session.migrate`."""
 
 from typing import Any, Literal
 
@@ -6,15 +6,6 @@ from alembic import context
 
 from database.session import open_engine
 from database.tables import Base, UtcDateTime
-
-
-def _url() -> str:
-    url = context.config.attributes.get("url")
-    if url is None:  # called as `alembic` from a shell
-        from worker.settings import Settings
-
-        url = Settings().database_url
-    return str(url)
 
 
 def _render(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
@@ -25,7 +16,7 @@ def _render(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
 
 
 def _run() -> None:
-    engine = open_engine(_url())
+    engine = open_engine(context.config.attributes["url"])
     with engine.connect() as connection:
         context.configure(
             connection=connection,

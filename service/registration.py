@@ -29,6 +29,7 @@ def register_bundle(session: Session, source: Path, superlms_dir: Path) -> tuple
     """
     superlm = open_superlm(source)
     spec = superlm.spec
+    superlms.lock(session)  # two copies into one folder would spoil each other
     existing = superlms.find(session, spec.name, spec.version)
     if existing is not None:
         if existing.sha256 == superlm.sha256:
@@ -58,11 +59,15 @@ def check_path(path: Path, roots: list[Path]) -> Path:
     """A server-side path that the operator allows bundles to come from.
 
     Raises:
-        InvalidInput: It is relative or outside the allowed folders.
+        InvalidInput: It is relative, outside the allowed folders, or cannot be followed.
     """
     if not path.is_absolute() or "\0" in str(path):
         raise InvalidInput("'path' must be an absolute path on the server.")
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve()
+        resolved.is_dir()  # raises what following the path would raise
+    except (OSError, RuntimeError) as error:  # RuntimeError is a loop of links
+        raise InvalidInput(f"'path' cannot be followed ({type(error).__name__}).") from error
     if roots and not any(resolved.is_relative_to(root.resolve()) for root in roots):
         raise InvalidInput(
             f"{path} is not below a folder that this service takes bundles from "

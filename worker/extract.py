@@ -1,5 +1,6 @@
 """One extraction, from the claim to the stored artifact."""
 
+import contextlib
 import datetime
 import logging
 import shutil
@@ -59,7 +60,8 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
         with heartbeat(workshop.sessions, extraction_id, owner, workshop.lease):
             _work(workshop, extraction_id, owner, folder)
     except Canceled:
-        with workshop.sessions.begin() as session:
+        # The sweeper ends it if the lease has run out meanwhile.
+        with contextlib.suppress(LeaseLost), workshop.sessions.begin() as session:
             extractions.finish_cancel(session, extraction_id, owner)
     except LeaseLost:
         log.warning("extraction %s was taken over by another worker", extraction_id)

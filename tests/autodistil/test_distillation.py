@@ -1,2 +1,232 @@
-def test_bundles(stock_superlm, free_superlm):
-    assert stock_superlm.candidates
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autodistil.architecture import HeadPolicy, SubSpace, partition
+from autodistil.budget import Budget
+from autodistil.corpus import Corpus, tokenize_corpus
+from autodistil.distillation import Progress, distil
+from autodistil.evaluation import Measure, evaluate_students, held_out_batches
+from autodistil.extraction import extract_student
+from autodistil.importance import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.search import Entry, search
+from autodistil.slicing import load_elastic
+from autodistil.superlm import SuperLM, open_superlm
+from autodistil.teacher import Teacher, load_teacher
+from autodistil.training import StepReport, TrainingSettings
+from tests.factories import SETTINGS, STOCK_SPACE, assemble_bundle, write_teacher
+
+ONE_SPACE = STOCK_SPACE.model_copy(update={"hidden": (16,), "ffn_percent": (200,)})
+FEW = SETTINGS.model_copy(update={"tokens": 300})
+
+
+def run(
+    teacher: Teacher,
+    corpus: Corpus,
+    folder: Path,
+    space: SubSpace = ONE_SPACE,
+    settings: TrainingSettings = FEW,
+    progress: Progress | None = None,
+) -> SuperLM:
+    return distil(
+        teacher,
+        space,
+        corpus,
+        "words",
+        settings,
+        "few",
+        folder / "work",
+        folder / "bundle",
+        progress=progress,
+    )
+
+
+def test_the_bundle_says_where_it_comes_from(
+    stock_superlm: SuperLM, teacher: Teacher, corpus: Corpus
+) -> None:
+    spec, provenance = stock_superlm.spec, stock_superlm.spec.provenance
+    assert spec.teacher.name == "tiny-teacher"
+    assert (spec.teacher.sha256, spec.teacher.architecture) == (
+        teacher.sha256,
+        teacher.architecture,
+    )
+    assert spec.encoder == teacher.encoder
+    assert (provenance.corpus, provenance.corpus_sha256) == ("made-up words", corpus.sha256)
+    assert provenance.tokens_seen >= SETTINGS.tokens
+    assert provenance.steps > 5
+    assert TrainingSettings.model_validate(provenance.settings) == SETTINGS
+    assert provenance.held_out_tokens > 10_000
+    assert spec.pooling is None
+
+
+def test_the_candidates_are_scored_with_the_weights_that_ship(
+    free_superlm: SuperLM, teacher: Teacher, corpus: Corpus
+) -> None:
+    losses = evaluate_students(
+        load_elastic(free_superlm),
+        free_superlm.spec.space,
+        teacher_encoder(teacher),
+        teacher.architecture,
+        held_out_batches(corpus.held_out),
+        Measure(SETTINGS.relation_heads, SETTINGS.temperature),
+    )
+    for candidate in free_superlm.candidates:
+        found = (candidate.relation_loss, candidate.similarity_loss)
+        assert found == pytest.approx(losses[candidate.architecture], rel=1e-6)
+
+
+def test_the_tokenizer_in_the_bundle_is_the_teachers(
+    stock_superlm: SuperLM, teacher: Teacher
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(stock_superlm.tokenizer_path)
+    text = "Ba be, wörd!"
+    assert tokenizer(text)["input_ids"] == teacher.tokenizer(text)["input_ids"]
+
+
+@dataclass
+class Run:
+    """A short run of `distil` and everything it reported."""
+
+    superlm: SuperLM
+    folder: Path
+    steps: list[StepReport]
+    scores: list[tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def short_run(teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Over a folder where something else was before."""
+    folder = tmp_path_factory.mktemp("short-run")
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "junk.bin").write_bytes(b"junk")
+    steps: list[StepReport] = []
+    scores: list[tuple[int, int]] = []
+    progress = Progress(steps.append, lambda done, total: scores.append((done, total)))
+    return Run(run(teacher, corpus, folder, progress=progress), folder, steps, scores)
+
+
+def test_progress_is_told_of_every_step_and_every_score(short_run: Run) -> None:
+    assert len(short_run.steps) == short_run.superlm.spec.provenance.steps > 1
+    total = 9 * ONE_SPACE.size
+    assert short_run.scores == [(done, total) for done in range(1, total + 1)]
+
+
+def test_a_bundle_is_replaced_whole(short_run: Run) -> None:
+    assert short_run.superlm == open_superlm(short_run.folder / "bundle")
+    assert sorted(path.name for path in short_run.folder.iterdir()) == ["bundle", "work"]
+
+
+def test_an_interrupted_distillation_goes_on_and_ends_in_the_same_weights(
+    short_run: Run, teacher: Teacher, corpus: Corpus, tmp_path: Path
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stopped
+
+    whole = short_run.superlm
+    with pytest.raises(Stopped):  # after training, before the bundle
+        run(teacher, corpus, tmp_path, progress=Progress(on_student=stop))
+    assert not (tmp_path / "bundle").exists()
+    steps: list[StepReport] = []
+    again = run(teacher, corpus, tmp_path, progress=Progress(on_step=steps.append))
+    assert steps == []
+    assert again.candidates == whole.candidates
+    assert again.weights_path.read_bytes() == whole.weights_path.read_bytes()
+
+
+def test_zero_tokens_ship_the_untrained_slices(
+    teacher: Teacher, corpus: Corpus, tmp_path: Path
+) -> None:
+    untrained = SETTINGS.model_copy(update={"tokens": 0})
+    superlm = run(teacher, corpus, tmp_path, settings=untrained)
+    start = cut_superlm(teacher, ONE_SPACE, calibration_batches(corpus.train, SETTINGS.seed))
+    stored = load_file(superlm.weights_path)
+    assert all(torch.equal(stored[name], t.half()) for name, t in start.tensors.items())
+    assert superlm.spec.provenance.steps == 0
+    assert superlm.spec.kept_layers == start.kept_layers
+
+
+def test_a_sentence_embedder_gives_pooling_students(
+    teacher_folder: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "embedder"
+    shutil.copytree(teacher_folder, folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    superlm = run(load_teacher(str(folder)), corpus, tmp_path)
+    assert superlm.spec.pooling == "mean"
+    receipt = extract_student(superlm, superlm.candidates[0], tmp_path / "student")
+    assert "1_Pooling/config.json" in receipt.files
+
+
+def corner(space: SubSpace) -> SubSpace:
+    """The lower ends of a space: its students are the same, but few."""
+    changes = {
+        axis: getattr(space, axis)[:2] for axis in ("layers", "hidden", "ffn_percent", "heads")
+    }
+    return space.model_copy(update=changes)
+
+
+def check_students(superlm: SuperLM, folder: Path) -> None:
+    """Search, slice, export, and verify the best student and the smallest one."""
+    entries = [
+        Entry(superlm.spec.reference, candidate, superlm.spec.teacher_cost)
+        for candidate in superlm.candidates
+    ]
+    least = min(candidate.params for candidate in superlm.candidates)
+    for name, budget in {"best": Budget(macs="100%"), "least": Budget(params=least)}.items():
+        candidate = search(entries, budget).best.candidate
+        receipt = extract_student(superlm, candidate, folder / name)
+        assert receipt.stock == candidate.stock
+        assert candidate.stock or superlm.spec.space.head_policy is HeadPolicy.TEACHER
+        assert receipt.parity.max_abs_difference <= 1e-5
+
+
+@pytest.mark.parametrize("policy", HeadPolicy)
+def test_the_whole_path_holds_for_the_space_of_a_small_teacher(
+    policy: HeadPolicy, corpus_folder: Path, tmp_path: Path
+) -> None:
+    teacher = make_teacher(tmp_path, 2, 128, 2)
+    corpus = tokenize_corpus(corpus_folder, teacher.tokenizer, tmp_path / "cache")
+    space = corner(partition(teacher.architecture, 3, policy)[0])
+    check_students(run(teacher, corpus, tmp_path, space), tmp_path)
+
+
+@pytest.mark.parametrize("policy", HeadPolicy)
+@pytest.mark.parametrize(
+    ("layers", "hidden", "heads"),
+    [
+        (2, 128, 2),
+        (6, 384, 12),
+        (12, 128, 4),
+        pytest.param(12, 384, 12, marks=pytest.mark.slow),
+        pytest.param(6, 768, 12, marks=pytest.mark.slow),
+        pytest.param(12, 768, 12, marks=pytest.mark.slow),
+    ],
+)
+def test_the_whole_path_holds_for_random_teachers(
+    policy: HeadPolicy, layers: int, hidden: int, heads: int, corpus: Corpus, tmp_path: Path
+) -> None:
+    """Every step of `distil`, on a few rows of text instead of tens of thousands of tokens."""
+    teacher = make_teacher(tmp_path, layers, hidden, heads)
+    for space in partition(teacher.architecture, 3, policy)[:: 1 if layers == 2 else 2]:
+        superlm = assemble_bundle(teacher, corner(space), corpus, tmp_path / space.name)
+        check_students(superlm, tmp_path / space.name)
+
+
+def make_teacher(folder: Path, layers: int, hidden: int, heads: int) -> Teacher:
+    sizes = {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden,
+    }
+    return load_teacher(str(write_teacher(folder / "teacher", **sizes)))
