@@ -52,6 +52,7 @@ def distil(
     bundle: Path,
     device: str = "cpu",
     version: int = 1,
+    checkpoint_seconds: float = 120.0,
     progress: Progress | None = None,
 ) -> SuperLM:
     """Train a SuperLM and write its bundle.
@@ -69,12 +70,13 @@ def distil(
         bundle: Folder of the bundle; replaced if it is there.
         device: Where to train.
         version: Version of the SuperLM.
+        checkpoint_seconds: Time between two checkpoints.
         progress: Where to report to.
     """
     progress = progress or Progress()
     start = cut_superlm(teacher, space, calibration_batches(corpus.train, settings.seed))
     trainer = Trainer(teacher, space, start, corpus.train, settings, work, device)
-    trainer.run(on_step=progress.on_step)
+    trainer.run(checkpoint_seconds, progress.on_step)
     partial = bundle.with_name(bundle.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

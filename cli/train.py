@@ -43,6 +43,9 @@ def command(
     ] = None,
     version: Annotated[int, typer.Option(help="Version of the SuperLM.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Time between two checkpoints.", min=0)
+    ] = 120.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0)] = 0,
     json_: JsonOption = False,
 ) -> None:
@@ -96,6 +99,7 @@ def command(
             out,
             device=device,
             version=version,
+            checkpoint_seconds=checkpoint_seconds,
             progress=Progress(
                 on_step, lambda done, total: bar.update(scoring, completed=done, total=total)
             ),

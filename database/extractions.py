@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError
 from database.errors import AttemptsExhausted, Canceled, Conflict, LeaseLost, NotFound
-from database.tables import TERMINAL, WORKING, ArtifactRow, EventRow, ExtractionRow, State, utc_now
+from database.tables import WORKING, ArtifactRow, EventRow, ExtractionRow, State, utc_now
 
 
 def create(session: Session, request: dict[str, Any], api_key_id: str | None) -> ExtractionRow:
@@ -153,20 +153,22 @@ def request_cancel(session: Session, extraction_id: str) -> ExtractionRow:
         NotFound: There is no such extraction.
         Conflict: It has ended.
     """
-    for state, target in ((State.QUEUED, State.CANCELED), (None, State.CANCELING)):
-        states = [state] if state else [*WORKING]
-        values: dict[str, Any] = {"state": target}
-        if target in TERMINAL:
-            values["finished_at"] = utc_now()
-        changed = session.execute(
-            update(ExtractionRow)
-            .where(ExtractionRow.id == extraction_id, ExtractionRow.state.in_(states))
-            .values(**values)
-        )
-        if changed.rowcount:  # type: ignore[attr-defined]
-            _record(session, extraction_id, target)
-            break
-    row = get(session, extraction_id)
+    now = utc_now()
+    steps: tuple[tuple[State, Sequence[State], dict[str, Any]], ...] = (
+        (State.CANCELED, [State.QUEUED], {"finished_at": now}),
+        (State.CANCELING, WORKING, {}),
+    )
+    # A job may go from queued to working and back while it is looked at.
+    while (row := get(session, extraction_id)).state in (State.QUEUED, *WORKING):
+        for target, states, values in steps:
+            changed = session.execute(
+                update(ExtractionRow)
+                .where(ExtractionRow.id == extraction_id, ExtractionRow.state.in_(states))
+                .values(state=target, **values)
+            )
+            if changed.rowcount:  # type: ignore[attr-defined]
+                _record(session, extraction_id, target)
+                break
     if row.state not in (State.CANCELED, State.CANCELING):
         raise Conflict(f"Extraction {extraction_id} has ended: {row.state}.", state=row.state)
     return row

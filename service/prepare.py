@@ -31,11 +31,18 @@ def prepare(settings: Settings) -> Path:
     if not key_file.is_file():
         with sessions.begin() as session:
             _, key = api_keys.create_key(session, "first admin key", ["admin"])
-            mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(key_file, mode, 0o600), "w") as file:
-                file.write(key + "\n")
+        # After the commit: a file left by a crash before it would hold a key that never works.
+        _write_secret(key_file, key)
     engine.dispose()
     return key_file
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read; it appears only when it is whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+    partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
             "--settings": tmp_path / "settings.json",
             "--tokens": "60K",
             "--threads": 1,
+            "--checkpoint-seconds": 0.5,
             "--work": tmp_path / f"{name}.work",
             "--out": tmp_path / name / "toy",
         }
@@ -34,15 +35,20 @@ def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     killed = subprocess.Popen(command("killed"))
-    losses = tmp_path / "killed.work" / "losses.jsonl"
+    checkpoint = tmp_path / "killed.work" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
-    while not losses.is_file() and time.monotonic() < deadline:
+    while not checkpoint.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
+    time.sleep(0.2)  # some steps beyond the checkpoint, which are done again
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
+    rows = (tmp_path / "whole.work" / "losses.jsonl").read_text().splitlines()
+    assert checkpoint.is_file()
+    assert json.loads(rows[-1])["tokens"] >= 60_000
     assert not (tmp_path / "killed").exists() or not list((tmp_path / "killed").iterdir())
     subprocess.run(command("killed"), check=True, capture_output=True)
     whole, resumed = (open_superlm(tmp_path / name / "toy") for name in ("whole", "killed"))
     assert resumed.spec.files["weights.safetensors"] == whole.spec.files["weights.safetensors"]
     assert resumed.candidates == whole.candidates
+    assert (tmp_path / "killed.work" / "losses.jsonl").read_text().splitlines() == rows
     assert resumed.spec.provenance.tokens_seen >= 60_000
