@@ -179,7 +179,8 @@ class Trainer:
         device: Where to train, for example `cpu` or `cuda`.
 
     Raises:
-        CheckpointMismatch: The folder holds a run with other settings, teacher, or sub-space.
+        CheckpointMismatch: The folder holds a run with other settings, teacher, sub-space, or
+            text.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class Trainer:
         self.superlm.to(self._device)
         self._optimizer = self._build_optimizer()
         self.step, self.tokens_seen = 0, 0
-        self._identity = _identity(settings, space, teacher)
+        self._identity = _identity(settings, space, teacher, text)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
             self._resume()
@@ -320,8 +321,8 @@ class Trainer:
                 metadata = json.loads((file.metadata() or {}).get("run", "{}"))
                 if metadata.get("identity") != self._identity:
                     raise CheckpointMismatch(
-                        f"{path} was written by a run with other settings, teacher, or sub-space; "
-                        "use the same ones to resume it, or another folder to start anew."
+                        f"{path} was written by a run with other settings, teacher, sub-space, "
+                        "or text; use the same ones to resume it, or another folder to start anew."
                     )
                 saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
@@ -338,9 +339,12 @@ class Trainer:
                 self._optimizer.state[parameter] = state
 
 
-def _identity(settings: TrainingSettings, space: SubSpace, teacher: Teacher) -> str:
-    text = settings.model_dump_json() + space.model_dump_json() + teacher.sha256
-    return hashlib.sha256(text.encode()).hexdigest()
+def _identity(
+    settings: TrainingSettings, space: SubSpace, teacher: Teacher, text: TokenizedText
+) -> str:
+    """What must be the same for a run to be resumed; of the text, how much there is of it."""
+    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256)
+    return hashlib.sha256(f"{parts} {len(text)} {text.tokens}".encode()).hexdigest()
 
 
 def _loss_row(report: StepReport) -> dict[str, object]:

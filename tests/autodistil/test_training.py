@@ -198,13 +198,15 @@ def test_another_run_in_the_same_folder_is_refused(
         make_trainer(tmp_path).run(checkpoint_seconds=0, on_step=kill_at(3))
     before = (tmp_path / CHECKPOINT).read_bytes()
     for change in ({"seed": 1}, {"learning_rate": 2e-3}, {"tokens": 9999}):
-        with pytest.raises(CheckpointMismatch, match="other settings, teacher, or sub-space"):
+        with pytest.raises(CheckpointMismatch, match="other settings, teacher, sub-space"):
             make_trainer(tmp_path, **change)
     with pytest.raises(CheckpointMismatch):
         make_trainer(tmp_path, space=STOCK_SPACE.model_copy(update={"ffn_percent": (200, 300)}))
     with pytest.raises(CheckpointMismatch):
         other = replace(teacher, sha256="0" * 64)
         Trainer(other, STOCK_SPACE, start, corpus.train, SETTINGS, tmp_path)
+    with pytest.raises(CheckpointMismatch):
+        Trainer(teacher, STOCK_SPACE, start, corpus.held_out, SETTINGS, tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
