@@ -13,18 +13,11 @@ from autodistil.candidates import Candidate
 from autodistil.corpus import Corpus
 from autodistil.evaluation import Measure, evaluate_students, held_out_batches
 from autodistil.importance import calibration_batches, cut_superlm, teacher_encoder
-from autodistil.superlm import (
-    TOKENIZER,
-    WEIGHTS,
-    Provenance,
-    SuperLM,
-    SuperLMSpec,
-    TeacherSpec,
-    open_superlm,
-    write_bundle_files,
-)
+from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
+from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
 from autodistil.teacher import Teacher
-from autodistil.training import StepReport, Trainer, TrainingSettings
+from autodistil.training import StepReport, Trainer
+from autodistil.training_settings import TrainingSettings
 from autodistil.versions import software_versions
 
 

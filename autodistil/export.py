@@ -13,7 +13,8 @@ from autodistil.architecture import Architecture
 from autodistil.candidates import Candidate
 from autodistil.errors import ParityFailure
 from autodistil.receipt import Parity
-from autodistil.superlm import FileEntry, SuperLM
+from autodistil.spec import FileEntry
+from autodistil.superlm import SuperLM
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from autodistil.architecture import Architecture
 from autodistil.cost import Cost
-from autodistil.superlm import FileEntry
+from autodistil.spec import FileEntry
 
 
 class Parity(BaseModel):

@@ -6,7 +6,6 @@ paper's squared error of the softmaxed relations, and the squared error of the r
 the paper's code computes.
 """
 
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import torch
@@ -14,14 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.elastic import LayerOutput, mean_pool
-
-
-class RelationLoss(StrEnum):
-    """How two relation matrices are compared."""
-
-    KL = "kl"
-    MSE_SOFTMAX = "mse-softmax"
-    MSE_SCORES = "mse-scores"
+from autodistil.training_settings import RelationLoss
 
 
 class RelationTarget(NamedTuple):

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,7 +28,6 @@ from autodistil.elastic import ElasticEncoder
 from autodistil.errors import CheckpointMismatch, InvalidInput
 from autodistil.importance import Start, teacher_encoder
 from autodistil.relations import (
-    RelationLoss,
     RelationTarget,
     relation_loss,
     relation_scores,
@@ -38,51 +36,10 @@ from autodistil.relations import (
     similarity_loss,
 )
 from autodistil.teacher import Teacher
+from autodistil.training_settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "losses.jsonl"
-
-
-class TrainingSettings(BaseModel):
-    """Everything that decides the course of a run, apart from teacher, text, and sub-space.
-
-    Attributes:
-        tokens: Tokens to see, padding not counted.
-        batch_tokens: Slots of a batch (rows x length), padding included.
-        lengths: Row lengths; each step draws one, rows are filled up to it.
-        length_weights: How often each is drawn.
-        learning_rate: Peak rate.
-        embedding_rate: Rate of the embeddings as a share of the peak rate.
-        warmup: Share of the tokens over which the rate rises from 0.
-        weight_decay: Of matrices; biases and LayerNorms have none.
-        clip: Largest norm of the summed gradient.
-        random_students: Students drawn per step beside the largest and the smallest.
-        relation_loss: Variant of the relation loss.
-        relation_heads: Relation heads; must divide every attention width.
-        similarity_weight: Weight of the similarity loss beside the relation loss.
-        temperature: Of the similarity loss.
-        precision: `bf16` runs the models in bfloat16 autocast, weights stay fp32.
-        seed: Of batches and drawn students.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tokens: Annotated[int, Field(ge=0)] = 5_000_000
-    batch_tokens: Annotated[int, Field(ge=64)] = 4096
-    lengths: tuple[int, ...] = (32, 64, 128)
-    length_weights: tuple[float, ...] = (4.0, 2.0, 1.0)
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    embedding_rate: Annotated[float, Field(ge=0)] = 0.1
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    random_students: Annotated[int, Field(ge=0)] = 2
-    relation_loss: RelationLoss = RelationLoss.KL
-    relation_heads: Annotated[int, Field(ge=1)] = 16
-    similarity_weight: Annotated[float, Field(ge=0)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 0.05
-    precision: Literal["fp32", "bf16"] = "bf16"
-    seed: int = 0
 
 
 class StudentLoss(NamedTuple):

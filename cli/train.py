@@ -64,7 +64,7 @@ def command(
         from autodistil.corpus import tokenize_corpus
         from autodistil.distillation import Progress, distil
         from autodistil.teacher import load_teacher
-        from autodistil.training import TrainingSettings
+        from autodistil.training_settings import TrainingSettings
 
         quiet_transformers()
         if threads:

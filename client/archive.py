@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autodistil.errors import AutoDistilError
-from autodistil.superlm import FileEntry
+from autodistil.spec import FileEntry
 
 
 class DamagedArchive(AutoDistilError):

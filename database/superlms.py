@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from autodistil.candidates import Candidate
 from autodistil.search import Entry
-from autodistil.superlm import SuperLM, SuperLMSpec
+from autodistil.spec import SuperLMSpec
+from autodistil.superlm import SuperLM
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.tables import SuperLMRow
 

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
-from autodistil.superlm import FileEntry
+from autodistil.spec import FileEntry
 
 
 class ArtifactStore(Protocol):

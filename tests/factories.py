@@ -19,19 +19,12 @@ from autodistil.corpus import Batch, Corpus
 from autodistil.distillation import distil
 from autodistil.evaluation import Measure, evaluate_students
 from autodistil.importance import cut_superlm, teacher_encoder
-from autodistil.superlm import (
-    SPEC,
-    TOKENIZER,
-    WEIGHTS,
-    Provenance,
-    SuperLM,
-    SuperLMSpec,
-    TeacherSpec,
-    write_bundle_files,
-)
+from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
+from autodistil.superlm import SPEC, TOKENIZER, WEIGHTS, SuperLM, write_bundle_files
 from autodistil.teacher import Teacher
 from autodistil.tensors import EncoderConfig, tensor_shapes
-from autodistil.training import Trainer, TrainingSettings
+from autodistil.training import Trainer
+from autodistil.training_settings import TrainingSettings
 from autodistil.versions import software_versions
 
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]

@@ -17,7 +17,8 @@ from autodistil.search import Entry, search
 from autodistil.slicing import load_elastic
 from autodistil.superlm import SuperLM, open_superlm
 from autodistil.teacher import Teacher, load_teacher
-from autodistil.training import StepReport, TrainingSettings
+from autodistil.training import StepReport
+from autodistil.training_settings import TrainingSettings
 from tests.factories import SETTINGS, STOCK_SPACE, assemble_bundle, write_teacher
 
 ONE_SPACE = STOCK_SPACE.model_copy(update={"hidden": (16,), "ffn_percent": (200,)})

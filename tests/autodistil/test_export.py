@@ -269,6 +269,8 @@ def test_an_archive_holds_every_file_and_nothing_of_this_machine(tmp_path: Path)
     (tmp_path / "student" / "b").write_bytes(b"bb")
     (tmp_path / "student" / "sub" / "a").write_bytes(bytes(10_000))
     pack(tmp_path / "student", tmp_path / "x.tar.gz")
+    header = (tmp_path / "x.tar.gz").read_bytes()[:10]
+    assert (header[3], header[4:8]) == (0, bytes(4))  # neither a file name nor a time
     with tarfile.open(tmp_path / "x.tar.gz") as tar:
         members = tar.getmembers()
         assert [member.name for member in members] == ["b", "sub/a"]

@@ -9,7 +9,8 @@ from autodistil.errors import InvalidInput, ParityFailure
 from autodistil.extraction import PHASES, extract_student
 from autodistil.receipt import Receipt
 from autodistil.search import Entry, search
-from autodistil.superlm import FileEntry, SuperLM
+from autodistil.spec import FileEntry
+from autodistil.superlm import SuperLM
 
 
 def test_a_budget_becomes_a_checked_student_with_a_receipt(

@@ -7,13 +7,13 @@ from torch.nn import functional as F
 
 from autodistil.elastic import LayerOutput
 from autodistil.relations import (
-    RelationLoss,
     relation_loss,
     relation_scores,
     relation_target,
     similarity_log_probabilities,
     similarity_loss,
 )
+from autodistil.training_settings import RelationLoss
 
 ROWS, TOKENS, HEADS = 4, 9, 3
 

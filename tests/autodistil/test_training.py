@@ -15,16 +15,9 @@ from autodistil.architecture import SubSpace
 from autodistil.corpus import Corpus
 from autodistil.errors import CheckpointMismatch, InvalidInput
 from autodistil.importance import Start, calibration_batches, cut_superlm
-from autodistil.relations import RelationLoss
 from autodistil.teacher import Teacher
-from autodistil.training import (
-    CHECKPOINT,
-    LOSSES,
-    StepReport,
-    Trainer,
-    TrainingSettings,
-    check_relation_heads,
-)
+from autodistil.training import CHECKPOINT, LOSSES, StepReport, Trainer, check_relation_heads
+from autodistil.training_settings import RelationLoss, TrainingSettings
 from tests.factories import FREE_SPACE, SETTINGS, STOCK_SPACE
 
 MakeTrainer = Callable[..., Trainer]
