@@ -229,7 +229,8 @@ def tokenize_corpus(
     """
     fingerprint = corpus_fingerprint(source)
     key = hashlib.sha256(
-        f"{fingerprint} {len(tokenizer)} {type(tokenizer).__name__} {max_documents}".encode()
+        f"{fingerprint} {sorted(tokenizer.get_vocab().items())} {type(tokenizer).__name__} "
+        f"{max_documents}".encode()
     ).hexdigest()[:16]
     folders = {part: cache / f"{key}-{part}" for part in ("train", "held-out")}
     if not all(folder.is_dir() for folder in folders.values()):

@@ -115,7 +115,7 @@ def _score(
     settings: TrainingSettings,
     progress: Progress,
 ) -> tuple[list[Candidate], int]:
-    batches = held_out_batches(corpus.held_out)
+    batches = held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
     done, total = 0, len(batches) * space.size
 
     def on_student() -> None:

@@ -37,12 +37,14 @@ class Measure:
     temperature: float = 0.05
 
 
-def held_out_batches(text: TokenizedText, seed: int = 0, rounds: int = 3) -> list[Batch]:
+def held_out_batches(
+    text: TokenizedText, seed: int = 0, rounds: int = 3, longest: int = 128
+) -> list[Batch]:
     """Batches of 4,096 slots, each round one of 32, one of 64, and one of 128 tokens a row."""
     return [
         text.batch(np.random.default_rng([seed, 0x4E1D, i, length]), 4096 // length, length)
         for i in range(rounds)
-        for length in (32, 64, 128)
+        for length in sorted({min(length, longest) for length in (32, 64, 128)})
     ]
 
 

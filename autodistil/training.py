@@ -136,6 +136,7 @@ class Trainer:
         device: Where to train, for example `cpu` or `cuda`.
 
     Raises:
+        InvalidInput: The settings do not fit the teacher or the sub-space.
         CheckpointMismatch: The folder holds a run with other settings, teacher, sub-space, or
             text.
     """
@@ -151,6 +152,11 @@ class Trainer:
         device: str = "cpu",
     ) -> None:
         check_relation_heads(settings.relation_heads, teacher.architecture, space)
+        if max(settings.lengths) > teacher.encoder.max_position_embeddings:
+            raise InvalidInput(
+                f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
+                f"{teacher.encoder.max_position_embeddings} positions; set shorter lengths."
+            )
         self.settings, self.space, self._text, self._folder = settings, space, text, folder
         self._device = torch.device(device)
         self._teacher_architecture = teacher.architecture

@@ -1,9 +1,9 @@
 """The settings of a training run. Reading them needs no torch."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RelationLoss(StrEnum):
@@ -54,3 +54,13 @@ class TrainingSettings(BaseModel):
     temperature: Annotated[float, Field(gt=0)] = 0.05
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.lengths) != len(self.length_weights) or not self.lengths:
+            raise ValueError("lengths and length_weights must be as many, and at least one")
+        if min(self.lengths) < 8 or max(self.lengths) > self.batch_tokens:
+            raise ValueError("lengths must be between 8 and batch_tokens")
+        if min(self.length_weights) < 0 or sum(self.length_weights) <= 0:
+            raise ValueError("length_weights must not be negative, nor all 0")
+        return self

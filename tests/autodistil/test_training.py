@@ -333,8 +333,20 @@ def test_biases_and_norms_have_no_weight_decay(make_trainer: MakeTrainer, tmp_pa
         {"relation_loss": "cosine"},
         {"random_students": -1},
         {"epochs": 3},
+        {"lengths": (), "length_weights": ()},
+        {"lengths": (32, 64)},
+        {"lengths": (4, 32, 64)},
+        {"length_weights": (1.0, 1.0, -1.0)},
+        {"length_weights": (0.0, 0.0, 0.0)},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         TrainingSettings(**change)
+
+
+def test_rows_longer_than_the_teachers_positions_are_refused(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match="128 positions"):
+        make_trainer(tmp_path, lengths=(16, 256))
