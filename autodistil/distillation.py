@@ -3,7 +3,7 @@
 import datetime
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -14,7 +14,7 @@ from autodistil.corpus import Corpus
 from autodistil.evaluation import Measure, evaluate_students, held_out_batches
 from autodistil.importance import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
-from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
+from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, write_bundle_files
 from autodistil.teacher import Teacher
 from autodistil.training import StepReport, Trainer
 from autodistil.training_settings import TrainingSettings
@@ -101,10 +101,10 @@ def distil(
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         ),
     )
-    write_bundle_files(partial, spec, candidates)
+    checked = write_bundle_files(partial, spec, candidates)
     shutil.rmtree(bundle, ignore_errors=True)
     partial.rename(bundle)
-    return open_superlm(bundle)
+    return replace(checked, folder=bundle)
 
 
 def _score(

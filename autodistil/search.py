@@ -1,13 +1,16 @@
 """Search without re-training (paper, section 3.3): limits and candidates in, a student out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autodistil.budget import Budget
 from autodistil.candidates import Candidate
 from autodistil.cost import Cost
 from autodistil.errors import InfeasibleBudget, InvalidInput, UnknownDevice
+
+if TYPE_CHECKING:
+    from autodistil.superlm import SuperLM
 
 
 class Entry(NamedTuple):
@@ -46,6 +49,29 @@ class Choice(NamedTuple):
     considered: int
     cheaper: Entry | None
     better: Entry | None
+
+    def report(self) -> dict[str, Any]:
+        """The answer as JSON values: what the CLI prints and the API sends."""
+        return {
+            "choice": self.best.row(),
+            "limits": self.limits,
+            "feasible": self.feasible,
+            "considered": self.considered,
+            "neighbours": {
+                "cheaper": self.cheaper.row() if self.cheaper else None,
+                "better": self.better.row() if self.better else None,
+            },
+        }
+
+
+def entries_of(superlms: Iterable["SuperLM"]) -> list[Entry]:
+    """The candidates of some SuperLMs, as a search takes them."""
+    return [
+        Entry(superlm.spec.reference, candidate, teacher)
+        for superlm in superlms
+        for teacher in [superlm.spec.teacher_cost]
+        for candidate in superlm.candidates
+    ]
 
 
 def search(entries: Sequence[Entry], budget: Budget, devices: Sequence[str] = ()) -> Choice:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -241,4 +241,4 @@ def copy_bundle(superlm: SuperLM, target: Path) -> SuperLM:
         raise InvalidBundle(f"{superlm.folder} changed while it was copied: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return SuperLM(target, copied.spec, copied.sha256, copied.candidates)
+    return replace(copied, folder=target)

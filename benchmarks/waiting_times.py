@@ -18,7 +18,7 @@ from pathlib import Path
 from autodistil.budget import Budget
 from autodistil.extraction import extract_student
 from autodistil.quiet import quiet_transformers
-from autodistil.search import Entry, search
+from autodistil.search import entries_of, search
 from autodistil.superlm import open_superlm
 from client import Client
 from models_store import shipped_bundles
@@ -31,11 +31,7 @@ def main() -> None:
     """Print the table."""
     quiet_transformers()
     bundles = [open_superlm(path) for path in shipped_bundles()]
-    entries = [
-        Entry(b.spec.reference, candidate, b.spec.teacher_cost)
-        for b in bundles
-        for candidate in b.candidates
-    ]
+    entries = entries_of(bundles)
     budget = Budget(macs=BUDGET["macs"])
     print("| what | p50 ms | p90 ms | runs |\n|---|---|---|---|")
     report(f"search over {len(entries)} candidates", lambda: search(entries, budget))

@@ -13,7 +13,7 @@ from autodistil.budget import Budget
 from autodistil.candidates import Candidate
 from autodistil.errors import InvalidInput
 from autodistil.quiet import quiet_transformers
-from autodistil.search import search
+from autodistil.search import entries_of, search
 from autodistil.superlm import SuperLM
 from cli.options import (
     Bundles,
@@ -22,7 +22,6 @@ from cli.options import (
     Params,
     SizeBytes,
     build_budget,
-    entries_of,
     open_bundles,
 )
 from cli.output import JsonOption, errors, print_json, print_receipt
@@ -51,7 +50,7 @@ def command(
         superlm, candidate = _named(opened, Architecture.parse(architecture))
     else:
         budget = build_budget(macs, flops, params, size_bytes)
-        choice = search(entries_of(opened), budget)
+        choice = search(entries_of(opened.values()), budget)
         superlm, candidate, limits = (
             opened[choice.best.superlm],
             choice.best.candidate,

@@ -7,7 +7,6 @@ import typer
 
 from autodistil.budget import Budget, read_budget
 from autodistil.errors import InvalidInput
-from autodistil.search import Entry
 from autodistil.superlm import SuperLM, open_superlm
 
 _AMOUNT = "At most so much: a number, with K, M or G, or a share of the teacher such as 40%."
@@ -42,12 +41,3 @@ def open_bundles(paths: list[Path] | None) -> dict[str, SuperLM]:
             raise InvalidInput(f"{superlm.spec.reference} is named twice.")
         opened[superlm.spec.reference] = superlm
     return opened
-
-
-def entries_of(bundles: dict[str, SuperLM]) -> list[Entry]:
-    """The candidates of all bundles, for a search."""
-    return [
-        Entry(reference, candidate, superlm.spec.teacher_cost)
-        for reference, superlm in bundles.items()
-        for candidate in superlm.candidates
-    ]

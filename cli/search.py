@@ -7,7 +7,6 @@ from cli.options import (
     Params,
     SizeBytes,
     build_budget,
-    entries_of,
     open_bundles,
 )
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
@@ -22,24 +21,16 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Find the best student within a budget, in the candidate tables of bundles on disk."""
-    from autodistil.search import search
+    from autodistil.search import entries_of, search
 
     budget = build_budget(macs, flops, params, size_bytes)
-    choice = search(entries_of(open_bundles(bundles)), budget)
-    around = {"cheaper": choice.cheaper, "better": choice.better}
+    choice = search(entries_of(open_bundles(bundles).values()), budget)
+    report = choice.report()
     if json_:
-        print_json(
-            {
-                "choice": choice.best.row(),
-                "limits": choice.limits,
-                "feasible": choice.feasible,
-                "considered": choice.considered,
-                "neighbours": {name: e.row() if e else None for name, e in around.items()},
-            }
-        )
+        print_json(report)
         return
-    rows = [{"": "choice", **choice.best.row()}]
-    rows += [{"": name, **entry.row()} for name, entry in around.items() if entry]
+    rows = [{"": "choice", **report["choice"]}]
+    rows += [{"": name, **row} for name, row in report["neighbours"].items() if row]
     left_out = ("paper_params", "paper_macs")
     columns = {name: key for name, key in STUDENT_COLUMNS.items() if key not in left_out}
     columns = {"": "", **columns, "relation": "relation_loss", "similarity": "similarity_loss"}

@@ -7,7 +7,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from autodistil.candidates import Candidate
-from autodistil.search import Entry
 from autodistil.spec import SuperLMSpec
 from autodistil.superlm import SuperLM
 from database.errors import Conflict, NotFound, UnknownSuperLM
@@ -68,8 +67,7 @@ def get(session: Session, reference: str) -> SuperLMRow:
 
 def list_newest(session: Session) -> list[SuperLMRow]:
     """The newest version of every name."""
-    rows = session.scalars(select(SuperLMRow).order_by(SuperLMRow.name, SuperLMRow.version))
-    return list({row.name: row for row in rows}.values())
+    return list({row.name: row for row in list_all(session)}.values())
 
 
 def list_all(session: Session) -> list[SuperLMRow]:
@@ -110,20 +108,6 @@ def _unknown(what: str, newest: list[SuperLMRow]) -> UnknownSuperLM:
     return UnknownSuperLM(f"{what}; {known}.", superlms=superlms, teachers=teachers)
 
 
-def entries(row: SuperLMRow) -> list[Entry]:
-    """The candidates of a registered SuperLM, as a search takes them."""
-    spec = read_spec(row)
-    teacher = spec.teacher_cost
-    return [
-        Entry(spec.reference, Candidate.model_validate(_stored(candidate)), teacher)
-        for candidate in row.candidates
-    ]
-
-
-def _stored(candidate: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in candidate.items() if key != "stock"}  # derived
-
-
 def read_spec(row: SuperLMRow) -> SuperLMSpec:
     """The spec of a registered SuperLM."""
     return SuperLMSpec.model_validate(row.spec)
@@ -135,5 +119,9 @@ def opened(row: SuperLMRow) -> SuperLM:
         folder=Path(row.folder),
         spec=read_spec(row),
         sha256=row.sha256,
-        candidates=[entry.candidate for entry in entries(row)],
+        candidates=[Candidate.model_validate(_stored(candidate)) for candidate in row.candidates],
     )
+
+
+def _stored(candidate: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in candidate.items() if key != "stock"}  # derived

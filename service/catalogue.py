@@ -1,7 +1,7 @@
 """Candidate tables in memory: a registered SuperLM never changes, so its entries are kept."""
 
 from autodistil.budget import Budget
-from autodistil.search import Choice, Entry, search
+from autodistil.search import Choice, Entry, entries_of, search
 from database import superlms
 from database.tables import SuperLMRow
 
@@ -18,5 +18,5 @@ class Catalogue:
 
     def _of(self, row: SuperLMRow) -> list[Entry]:
         if row.id not in self._entries:
-            self._entries[row.id] = superlms.entries(row)
+            self._entries[row.id] = entries_of([superlms.opened(row)])
         return self._entries[row.id]

@@ -10,7 +10,7 @@ from autodistil.budget import AXES, Budget
 from autodistil.candidates import Candidate
 from autodistil.cost import Cost
 from autodistil.receipt import Receipt
-from autodistil.search import Choice, Entry
+from autodistil.search import Choice, Entry, entries_of
 from database import superlms
 from database.tables import ApiKeyRow, ArtifactRow, ExtractionRow, State, SuperLMRow
 from service.problems import Problem, problem_object
@@ -86,16 +86,7 @@ class Plan(BaseModel):
     @classmethod
     def of(cls, choice: Choice) -> Self:
         """From the answer of a search."""
-        return cls(
-            choice=Row.of(choice.best),
-            limits=choice.limits,
-            feasible=choice.feasible,
-            considered=choice.considered,
-            neighbours=Neighbours(
-                cheaper=Row.of(choice.cheaper) if choice.cheaper else None,
-                better=Row.of(choice.better) if choice.better else None,
-            ),
-        )
+        return cls.model_validate(choice.report())
 
 
 class Artifact(BaseModel):
@@ -243,7 +234,7 @@ class SuperLMDetail(SuperLMSummary):
         return cls(
             **cls.fields_of(row),
             teacher_cost=superlms.read_spec(row).teacher_cost,
-            candidates=[Row.of(entry) for entry in superlms.entries(row)],
+            candidates=[Row.of(entry) for entry in entries_of([superlms.opened(row)])],
         )
 
 

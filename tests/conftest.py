@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from database.session import SessionFactory, migrate, open_engine, session_factory
 from tests.stack import Stack, running_stack
 
 
@@ -62,6 +63,15 @@ def session_database(
 def empty_database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database of one test."""
     return fresh_database(backend, request, tmp_path, f"t{abs(hash(request.node.nodeid))}")
+
+
+@pytest.fixture
+def sessions(empty_database: str) -> Iterator[SessionFactory]:
+    """A migrated database without rows, of each kind."""
+    migrate(empty_database)
+    engine = open_engine(empty_database)
+    yield session_factory(engine)
+    engine.dispose()
 
 
 def fresh_database(backend: str, request: pytest.FixtureRequest, folder: Path, name: str) -> str:

@@ -12,11 +12,11 @@ from autodistil.errors import AutoDistilError
 from autodistil.export import pack
 from autodistil.extraction import extract_student
 from autodistil.receipt import Receipt
-from autodistil.search import Choice, search
+from autodistil.search import entries_of, search
 from database import extractions, superlms
 from database.errors import Canceled, LeaseLost
 from database.session import SessionFactory, reading
-from database.tables import ArtifactRow, State, SuperLMRow
+from database.tables import ArtifactRow, State
 from models_store.artifacts import ArtifactStore
 from worker.lease import heartbeat, is_dead_neighbour, this_owner
 
@@ -95,10 +95,15 @@ def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> N
         request = extractions.get(session, extraction_id).request
         rows = superlms.resolve(session, request.get("teacher"), request.get("superlm"))
     budget = Budget.model_validate(request["budget"])
-    choice = search([entry for row in rows for entry in superlms.entries(row)], budget)
-    superlm_row = _row_of(rows, choice)
+    opened = [superlms.opened(row) for row in rows]
+    choice = search(entries_of(opened), budget)
+    row, superlm = next(
+        (row, superlm)
+        for row, superlm in zip(rows, opened, strict=True)
+        if superlm.spec.reference == choice.best.superlm
+    )
     with workshop.sessions.begin() as session:
-        extractions.choose(session, extraction_id, owner, superlm_row.id, choice.best.row())
+        extractions.choose(session, extraction_id, owner, row.id, choice.best.row())
 
     def on_phase(phase: str) -> None:
         with workshop.sessions.begin() as session:
@@ -106,7 +111,7 @@ def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> N
 
     student = folder / "student"
     receipt = extract_student(
-        superlms.opened(superlm_row),
+        superlm,
         choice.best.candidate,
         student,
         budget=budget,
@@ -133,10 +138,6 @@ def _finish(
         extractions.succeed(
             session, extraction_id, owner, receipt.model_dump(mode="json"), [artifact]
         )
-
-
-def _row_of(rows: list[SuperLMRow], choice: Choice) -> SuperLMRow:
-    return next(row for row in rows if f"{row.name}@{row.version}" == choice.best.superlm)
 
 
 def _unexpected(error: Exception) -> AutoDistilError:

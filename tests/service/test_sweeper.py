@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import update
 
 from database import extractions
-from database.session import SessionFactory, migrate, open_engine, reading, session_factory
+from database.session import SessionFactory, reading
 from database.tables import ExtractionRow, utc_now
 from service.sweeper import sweep
 from worker.queue import QUEUE, make_celery
@@ -18,15 +18,6 @@ from worker.settings import Settings
 
 LEASE = datetime.timedelta(seconds=30)
 NOBODY = "redis://127.0.0.1:9/0"
-
-
-@pytest.fixture
-def sessions(empty_database: str) -> Iterator[SessionFactory]:
-    """A migrated database of each kind."""
-    migrate(empty_database)
-    engine = open_engine(empty_database)
-    yield session_factory(engine)
-    engine.dispose()
 
 
 @pytest.fixture
