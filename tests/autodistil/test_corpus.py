@@ -1,4 +1,3 @@
-import gzip
 import json
 import random
 from pathlib import Path
@@ -11,107 +10,12 @@ from autodistil.corpus import (
     Batch,
     Corpus,
     TokenizedText,
-    corpus_files,
-    corpus_fingerprint,
-    read_documents,
-    sentences,
     tokenize_corpus,
 )
 from autodistil.errors import InvalidInput
 from autodistil.teacher import Teacher
+from autodistil.tokenization import sentences
 from tests.factories import document, write_corpus
-
-
-def test_documents_of_every_kind_of_file_are_read_in_a_fixed_order(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "b.jsonl").write_text('{"text": "two", "id": 2}\n\n{"text": "three"}\n')
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n'))
-    (tmp_path / "sub" / "c.txt").write_text("four\nfour")
-    (tmp_path / "sub" / "d.txt.gz").write_bytes(gzip.compress("fünf".encode()))
-    (tmp_path / "README.md").write_text("not text")
-    texts = ["one", "two", "three", "four\nfour", "fünf"]
-    assert list(read_documents(tmp_path)) == texts
-    assert list(read_documents(tmp_path / "b.jsonl")) == ["two", "three"]
-
-
-def test_long_texts_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
-    text = "abcdefghi " * 45_000
-    (tmp_path / "book.txt").write_text(text)
-    (tmp_path / "book.jsonl").write_text(json.dumps({"text": text}))
-    for name in ("book.txt", "book.jsonl"):
-        parts = list(read_documents(tmp_path / name))
-        assert [len(part) for part in parts] == [200_000, 200_000, 50_000]
-        assert "".join(parts) == text
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("not json", "not a JSON object"),
-        ('["text"]', "not a JSON object"),
-        ('{"body": "x"}', "'text'"),
-        ('{"text": 5}', "'text' is not a string"),
-        ('{"text": null}', "'text' is not a string"),
-        ("[" * 100_000, "not a JSON object"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text('{"text": "fine"}\n' + line + "\n")
-    with pytest.raises(InvalidInput, match=f"x.jsonl, line 2: .*{message}"):
-        list(read_documents(path))
-
-
-@pytest.mark.parametrize("damage", ["truncated", "no gzip", "flipped"])
-def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
-    whole = bytearray(gzip.compress("".join(random.Random(0).choices("abcdef", k=9000)).encode()))
-    if damage == "truncated":
-        content = bytes(whole[:-200])
-    elif damage == "no gzip":
-        content = b"plain text"
-    else:
-        whole[len(whole) // 2] ^= 0xFF
-        content = bytes(whole)
-    (tmp_path / "x.txt.gz").write_bytes(content)
-    with pytest.raises(InvalidInput, match="x.txt.gz"):
-        list(read_documents(tmp_path))
-
-
-def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,b")
-    with pytest.raises(InvalidInput, match=r"\*\.jsonl"):
-        corpus_files(tmp_path)
-    with pytest.raises(InvalidInput, match="missing"):
-        corpus_files(tmp_path / "missing")
-
-
-def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_bytes(b"caf\xe9.")
-    assert list(read_documents(tmp_path)) == ["caf\ufffd."]
-
-
-def test_the_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
-    folder = write_corpus(tmp_path / "corpus", documents=4)
-    first = corpus_fingerprint(folder)
-    assert corpus_fingerprint(folder) == first
-    (folder / "c.txt").write_text("changed")
-    changed = corpus_fingerprint(folder)
-    (folder / "c.txt").rename(folder / "e.txt")
-    assert len({first, changed, corpus_fingerprint(folder)}) == 3
-
-
-def test_sentences_are_split_at_their_ends() -> None:
-    text = 'One is. Two, e.g. this! "Three?" (Four.) 5 is\nsix\n\n  \nSeven'
-    assert sentences(text) == [
-        "One is.",
-        "Two, e.g. this!",
-        '"Three?',
-        "(Four.",
-        "5 is",
-        "six",
-        "Seven",
-    ]
-    assert sentences(" \n ") == []
 
 
 def test_the_held_out_documents_are_others_and_about_one_in_a_hundred(
