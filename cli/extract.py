@@ -1,8 +1,6 @@
 """Extract a student from bundles on disk, by budget or by name."""
 
 import json
-import shutil
-import uuid
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +10,7 @@ from autodistil.architecture import Architecture
 from autodistil.budget import Budget
 from autodistil.candidates import Candidate
 from autodistil.errors import InvalidInput
+from autodistil.output_folder import appearing, check_unused
 from autodistil.quiet import quiet_transformers
 from autodistil.search import entries_of, search
 from autodistil.superlm import SuperLM
@@ -40,8 +39,7 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Extract a student from bundles on disk, by budget or by name."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput(f"{out} is there already and not empty; name another folder.")
+    check_unused(out)
     opened = open_bundles(bundles)
     budget, limits = None, {}
     if architecture is not None:
@@ -81,21 +79,12 @@ def _extract(
     budget: Budget | None,
     limits: dict[str, int],
 ) -> dict[str, object]:
-    """Extract beside `out` and move it there when whole."""
-    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with errors.status("loading torch") as status:
+    with errors.status("loading torch") as status, appearing(out) as partial:
         from autodistil.extraction import extract_student
 
         quiet_transformers()
-        try:
-            receipt = extract_student(
-                superlm, candidate, partial, budget, limits, lambda phase: status.update(phase)
-            ).model_dump(mode="json")
-            (partial / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
-            if out.exists():
-                out.rmdir()
-            partial.replace(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        receipt = extract_student(
+            superlm, candidate, partial, budget, limits, lambda phase: status.update(phase)
+        ).model_dump(mode="json")
+        (partial / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
     return receipt

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from autodistil.errors import AutoDistilError, InvalidInput
+from autodistil.output_folder import check_unused
 from client.archive import unpack_into
 
 _POLL_SECONDS = (0.1, 1.0)
@@ -153,8 +154,8 @@ class Client:
         Returns:
             The extraction.
         """
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise InvalidInput(f"{to} is there already and not empty; name another folder.")
+        check_unused(to)
+        to = to.resolve()  # '.' has a name then
         created = self.create_extraction(request)
         extraction = self.wait(created["id"], on_progress=on_progress)
         to.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
 """Unpacking a downloaded student without trusting the archive."""
 
 import json
-import shutil
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from autodistil.errors import AutoDistilError
+from autodistil.output_folder import appearing
 from autodistil.spec import FileEntry
 
 
@@ -25,23 +26,17 @@ def unpack_into(archive: Path, folder: Path, receipt: dict[str, Any]) -> None:
 
     Raises:
         DamagedArchive: Something in the archive is not as the receipt says.
+        InvalidInput: The folder is not empty, or cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _extract(archive, partial, receipt["files"])
+    with appearing(folder) as partial:
+        try:
+            _extract(archive, partial, receipt["files"])
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise DamagedArchive(f"{archive.name} cannot be unpacked: {error}.") from error
         (partial / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
-        if folder.exists():
-            folder.rmdir()  # empty, or it would have been refused
-        partial.replace(folder)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DamagedArchive(f"{archive.name} cannot be unpacked: {error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _extract(archive: Path, folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    folder.mkdir(parents=True)
     left = dict(files)
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autodistil.errors import InvalidInput
 from client.archive import DamagedArchive, unpack_into
 
 CONTENT = b"weights"
@@ -72,3 +74,24 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedArchive):
         unpack_into(archive, tmp_path / "out", receipt("x"))
     assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_an_archive_with_flipped_bits_is_refused(tmp_path: Path) -> None:
+    noise = random.Random(0).randbytes(100_000)
+    archive = write(tmp_path / "a.tar.gz", lambda tar: add(tar, "x", noise))
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2 :: 1000] = b"\xff" * len(content[len(content) // 2 :: 1000])
+    archive.write_bytes(content)
+    entry = {"sha256": hashlib.sha256(noise).hexdigest(), "size_bytes": len(noise)}
+    with pytest.raises(DamagedArchive):
+        unpack_into(archive, tmp_path / "out", {"files": {"x": entry}})
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+    archive = write(tmp_path / "a.tar.gz", lambda tar: add(tar, "x"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(InvalidInput, match="not empty"):
+        unpack_into(archive, tmp_path / "out", receipt("x"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
