@@ -15,6 +15,16 @@ from autodistil.errors import InvalidInput
 Size = Annotated[int, Field(strict=True, gt=0, le=1 << 20)]
 """A positive count; the upper bound keeps products of sizes far from overflow in any consumer."""
 
+MAX_LAYERS = 1000
+"""No encoder comes near; it bounds whatever runs over layers or tensors."""
+Depth = Annotated[int, Field(strict=True, gt=0, le=MAX_LAYERS)]
+"""A number of layers."""
+Axis = Annotated[tuple[Size, ...], Field(fail_fast=True)]
+"""Values of an axis; of a million wrong ones only the first is reported, at once."""
+_MAX_STUDENTS = 10_000
+_MAX_STUDENT_LAYERS = 250_000
+"""Of all students together: what costs and checks run over. BERT-large uncut has 117,504."""
+
 _NAME = re.compile(r"L(\d+)-H(\d+)-A(\d+)x(\d+)-F(\d+)")
 
 
@@ -34,7 +44,7 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layers: Size
+    layers: Depth
     hidden: Size
     heads: Size
     head_width: Size
@@ -69,10 +79,10 @@ class Architecture(BaseModel):
         """
         match = _NAME.fullmatch(name)
         sizes = [int(group) for group in match.groups()] if match else []
-        if not sizes or min(sizes) < 1 or max(sizes) > 1 << 20:
+        if not sizes or min(sizes) < 1 or max(sizes) > 1 << 20 or sizes[0] > MAX_LAYERS:
             raise InvalidInput(
-                f"{name!r} is not an architecture; write layers, hidden, heads x head width "
-                "and FFN width, as in L4-H128-A4x32-F448."
+                f"{name!r} is not an architecture; write layers ({MAX_LAYERS} at most), hidden, "
+                "heads x head width and FFN width, as in L4-H128-A4x32-F448."
             )
         layers, hidden, heads, head_width, intermediate = sizes
         return cls(
@@ -96,10 +106,10 @@ class SubSpace(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
     head_policy: HeadPolicy
     head_width: Size
-    layers: tuple[Size, ...]
-    hidden: tuple[Size, ...]
-    ffn_percent: tuple[Size, ...]
-    heads: tuple[Size, ...] = ()
+    layers: Annotated[tuple[Depth, ...], Field(fail_fast=True)]
+    hidden: Axis
+    ffn_percent: Axis
+    heads: Axis = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -114,11 +124,24 @@ class SubSpace(BaseModel):
                 )
         else:
             _check_axis("heads", self.heads)
-        if self.size > 100_000:  # before anything that runs over the products of the axes
-            raise ValueError(f"{self.size} students are too many for one sub-space (100,000)")
+        self._check_size()  # before anything that runs over the products of the axes
         if any(h * p % 100 for h, p in product(self.hidden, self.ffn_percent)):
             raise ValueError("hidden x ffn_percent / 100 must be whole")
         return self
+
+    def _check_size(self) -> None:
+        advice = "use more sub-spaces, or fewer values on an axis"
+        if self.size > _MAX_STUDENTS:
+            raise ValueError(
+                f"{self.size:,} students are too many for one sub-space ({_MAX_STUDENTS:,} at "
+                f"most); {advice}"
+            )
+        layers = sum(self.layers) * self.size // len(self.layers)
+        if layers > _MAX_STUDENT_LAYERS:
+            raise ValueError(
+                f"{self.size:,} students with {layers:,} layers in all are too many for one "
+                f"sub-space ({_MAX_STUDENT_LAYERS:,} layers at most); {advice}"
+            )
 
     def _head_counts(self, hidden: int) -> tuple[int, ...]:
         if self.head_policy is HeadPolicy.STOCK:

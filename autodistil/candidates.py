@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from autodistil.architecture import Architecture, Size, SubSpace
+from autodistil.architecture import Architecture, Depth, Size, SubSpace
 from autodistil.cost import Cost, cost
 from autodistil.tensors import EncoderConfig
 
@@ -22,7 +22,7 @@ class Candidate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sub_space: str
-    layers: Size
+    layers: Depth
     hidden: Size
     heads: Size
     head_width: Size

@@ -13,7 +13,12 @@ from autodistil.tensors import EncoderConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(fail_fast=True)]
 ShortText = Annotated[str, Field(max_length=500)]
+
+
+Setting = bool | str | int | float | tuple[str | int | float, ...] | None
+"""What a training setting may be."""
 
 
 class _Strict(BaseModel):
@@ -60,7 +65,7 @@ class Provenance(_Strict):
     corpus_sha256: Sha256
     tokens_seen: Annotated[int, Field(strict=True, ge=0)]
     steps: Annotated[int, Field(strict=True, ge=0)]
-    settings: dict[ShortText, str | int | float | tuple[int | float, ...]]
+    settings: dict[ShortText, Setting | dict[ShortText, Setting]]
     held_out_tokens: Annotated[int, Field(strict=True, ge=0)]
     versions: dict[ShortText, ShortText]
     created_at: ShortText
@@ -82,8 +87,8 @@ class SuperLMSpec(_Strict):
     teacher: TeacherSpec
     encoder: EncoderConfig
     space: SubSpace
-    kept_layers: dict[int, tuple[Annotated[int, Field(ge=0)], ...]]
-    teacher_layers: tuple[Annotated[int, Field(ge=0)], ...]
+    kept_layers: dict[int, Layers]
+    teacher_layers: Layers
     pooling: Literal["mean"] | None
     files: dict[ShortText, FileEntry]
     provenance: Provenance

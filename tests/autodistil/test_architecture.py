@@ -1,4 +1,6 @@
 import random
+import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from autodistil.architecture import (
     partition,
 )
 from autodistil.cost import cost
-from autodistil.errors import InvalidInput
+from autodistil.errors import InvalidInput, explain
 from autodistil.tensors import EncoderConfig
 from tests.factories import FREE_SPACE, STOCK_SPACE
 
@@ -209,16 +211,53 @@ def test_a_teacher_with_too_many_students_is_refused_as_invalid_input() -> None:
         partition(wide, k=1)
 
 
-def test_huge_axes_are_refused_before_their_product_is_made() -> None:
-    with pytest.raises(ValidationError, match="too many"):
-        SubSpace(
-            name="huge",
-            head_policy=HeadPolicy.STOCK,
-            head_width=1,
-            layers=(1,),
-            hidden=tuple(range(1, 50_000)),
-            ffn_percent=tuple(range(100, 1 << 20, 100)),
+LARGE: dict[str, dict[str, object]] = {
+    "10,001 students are too many for one sub-space .10,000": {
+        "layers": (1,), "hidden": range(1, 10_002), "ffn_percent": (100,)
+    },
+    "49,999 students": {"layers": (1,), "hidden": range(1, 50_000), "ffn_percent": (100,)},
+    "students are too many": {
+        "layers": (1,), "hidden": range(1, 50_000), "ffn_percent": range(100, 1 << 20, 100)
+    },
+    "1,000 students with 500,500 layers in all .* .250,000": {
+        "layers": range(1, 1001), "hidden": (1,), "ffn_percent": (100,)
+    },
+    "layers.0: Input should be less than or equal to 1000": {
+        "layers": [1 << 20] * 1_000_000, "hidden": (1,), "ffn_percent": (100,)
+    },
+    "layers.1000: Input should be less than or equal to 1000": {
+        "layers": range(1, 1_000_000), "hidden": (1,), "ffn_percent": (100,)
+    },
+    "hidden.0: Input should be less": {
+        "layers": (1,), "hidden": [1 << 21] * 1_000_000, "ffn_percent": (100,)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", LARGE)
+def test_huge_spaces_are_refused_at_once(message: str) -> None:
+    axes = {axis: tuple(values) for axis, values in LARGE[message].items()}  # type: ignore[call-overload]
+    begin = time.process_time()
+    with pytest.raises(ValidationError) as refused:
+        SubSpace.model_validate(
+            {"name": "huge", "head_policy": HeadPolicy.STOCK, "head_width": 1, **axes}
         )
+    assert time.process_time() - begin < 1
+    assert re.search(message, explain(refused.value))
+
+
+def test_the_largest_space_is_one_whose_costs_are_soon_known() -> None:
+    large = Architecture(layers=24, hidden=1024, heads=16, head_width=64, intermediate=4096)
+    assert partition(large, 1, HeadPolicy.TEACHER)[0].size == 7344
+    deep = SubSpace(
+        name="deep",
+        head_policy=HeadPolicy.STOCK,
+        head_width=1,
+        layers=(999, 1000),
+        hidden=(1, 2),
+        ffn_percent=(100,),
+    )
+    assert deep.largest.layers == 1000
 
 
 @pytest.mark.parametrize(
@@ -231,7 +270,8 @@ def test_huge_axes_are_refused_before_their_product_is_made() -> None:
         ({"hidden": (16, 20)}, "multiple of the head width 8"),
         ({"ffn_percent": (201,)}, "must be whole"),
         ({"layers": (0, 1)}, "greater than 0"),
-        ({"layers": (1, 1 << 21)}, "less than or equal"),
+        ({"layers": (1, 1001)}, "less than or equal to 1000"),
+        ({"hidden": (16, 1 << 21)}, "less than or equal to 1048576"),
         ({"layers": (True,)}, "valid integer"),
         ({"name": "Tiny Space"}, "String should match"),
         ({"depth": 3}, "Extra inputs"),
@@ -276,6 +316,7 @@ def test_a_name_is_read_back() -> None:
         "L4",
         "L4-H128-A4x32-F448 ",
         "L0-H128-A4x32-F448",
+        "L1001-H128-A4x32-F448",
         f"L4-H{1 << 21}-A4x32-F448",
         "L4-H-1-A4x3-F4",
     ],
