@@ -93,6 +93,14 @@ class CheckpointMismatch(AutoDistilError):
     title = "The checkpoint belongs to another run"
 
 
+class TrainingDiverged(AutoDistilError):
+    """A fine-tuning whose loss is no longer a number."""
+
+    status = 422
+    type = "training-diverged"
+    title = "The training diverged"
+
+
 def explain(error: ValidationError) -> str:
     """The first complaint of a validation error as one line: where, and what."""
     first = error.errors(include_url=False, include_input=False)[0]

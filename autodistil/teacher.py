@@ -125,7 +125,7 @@ def load_teacher(name: str) -> Teacher:
         encoder=encoder,
         tensors=tensors,
         tokenizer=tokenizer,
-        mean_pooled=_is_mean_pooled(name),
+        mean_pooled=is_mean_pooled(name),
     )
 
 
@@ -154,7 +154,8 @@ def _hash(tensors: "dict[str, Tensor]") -> str:
     return digest.hexdigest()
 
 
-def _is_mean_pooled(name: str) -> bool:
+def is_mean_pooled(name: str) -> bool:
+    """Whether the files of sentence-transformers beside a model say that it averages tokens."""
     from transformers.utils.hub import cached_file
 
     found = cached_file(

@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from stsb_table import score
 
 from autodistil.candidates import Candidate
-from autodistil.downstream import read_stsb
 from autodistil.quiet import quiet_transformers
 from autodistil.superlm import open_superlm
+from autodistil.task_data import read_stsb
 
 SIGNALS: dict[str, Callable[[Candidate], float]] = {
     "relation loss": lambda c: -(c.relation_loss or 0.0),

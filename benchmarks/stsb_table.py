@@ -11,10 +11,11 @@ import tempfile
 from pathlib import Path
 
 from autodistil.architecture import Architecture
-from autodistil.downstream import SimilarityPairs, folder_embedder, read_stsb, stsb_spearman
+from autodistil.downstream import folder_embedder, stsb_spearman
 from autodistil.extraction import extract_student
 from autodistil.quiet import quiet_transformers
 from autodistil.superlm import SuperLM, open_superlm
+from autodistil.task_data import Examples, read_stsb
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
             f"| {before:.4f} | {after:.4f} | {teacher:.4f} |",
             flush=True,
         )
-    print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs.scores):,} pairs")
+    print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs):,} pairs")
 
 
 def three(superlm: SuperLM) -> list[Architecture]:
@@ -58,7 +59,7 @@ def three(superlm: SuperLM) -> list[Architecture]:
     return [space.smallest, middle, space.largest]
 
 
-def score(superlm: SuperLM, student: Architecture, pairs: SimilarityPairs) -> float:
+def score(superlm: SuperLM, student: Architecture, pairs: Examples) -> float:
     """Spearman of a student after extraction, loaded as a user would."""
     candidate = next(c for c in superlm.candidates if c.architecture == student)
     with tempfile.TemporaryDirectory() as folder:

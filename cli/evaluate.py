@@ -1,39 +1,190 @@
-"""Score a student, or any model that transformers can load, on a task."""
+"""Score models that transformers can load on GLUE tasks, by fine-tuning or without."""
 
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
+from autodistil.errors import InvalidInput, explain
 from autodistil.quiet import quiet_transformers
-from cli.output import JsonOption, errors, print_json
+from autodistil.score_table import percent, score_text
+from cli.output import JsonOption, errors, print_json, print_table, progress
 
-
-class Task(StrEnum):
-    """The tasks."""
-
-    STSB = "stsb"
+if TYPE_CHECKING:
+    from autodistil.scores import ModelScores, Score, ScoredModel, ScoreFile
+    from autodistil.scoring import Assignment
 
 
 def command(
-    student: Annotated[Path, typer.Argument(help="Folder of a model.")],
-    task: Annotated[
-        Task, typer.Option(help="stsb: Spearman of mean-pooled cosine, without fine-tuning.")
+    models: Annotated[
+        list[str], typer.Argument(help="Folders of models, or name=folder.", metavar="MODEL...")
     ],
-    data: Annotated[Path, typer.Option(help="Folder with the task's TSV files, GLUE format.")],
-    split: Annotated[str, typer.Option(help="Which file of the task: train or dev.")] = "dev",
+    data: Annotated[
+        str, typer.Option(help="Folder of GLUE's TSV or of JSONL files, or hub:nyu-mll/glue.")
+    ],
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="stsb-zero-shot (Spearman of mean-pooled cosines, no fine-tuning), and "
+            "fine-tuned sst2, cola, mrpc, stsb, rte, qnli, qqp, mnli, wnli; separated by commas."
+        ),
+    ] = "stsb-zero-shot",
+    reference: Annotated[
+        str | None, typer.Option(help="Name of the model that others are a share of.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Fine-tunings per model and task.", min=1)] = 3,
+    epochs: Annotated[int, typer.Option(help="Most epochs.")] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 2e-5,
+    batch: Annotated[int, typer.Option(help="Examples per step.")] = 32,
+    max_examples: Annotated[
+        int | None, typer.Option(help="Most training examples, drawn by the seed.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better score.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file of all scores; what it has is not run again.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw scores against MACs, .png or .svg.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0)] = 0,
     json_: JsonOption = False,
 ) -> None:
-    """Score a student, or any model that transformers can load, on a task."""
-    from autodistil.downstream import folder_embedder, read_stsb, stsb_spearman
+    """Score models that transformers can load on GLUE tasks, by fine-tuning or without.
 
-    pairs = read_stsb(data, split)
-    quiet_transformers()
-    with errors.status(f"{task.value}: {len(pairs.scores):,} pairs"):
-        score = stsb_spearman(folder_embedder(student), pairs)
+    Every score is in the --out file as soon as it is known; stopped at any time, the same command
+    goes on where it was.
+    """
+    with errors.status("loading"):
+        import torch
+
+        from autodistil.finetuning import Recipe
+        from autodistil.score_table import markdown_table
+        from autodistil.scores import ScoreFile, summarize
+        from autodistil.scoring import Assignment
+
+        if plot:
+            from autodistil.pictures import check_picture
+
+            check_picture(plot)
+        quiet_transformers()
+        if threads:
+            torch.set_num_threads(threads)
+        try:
+            recipe = Recipe(
+                learning_rate=learning_rate,
+                batch_size=batch,
+                epochs=epochs,
+                patience=patience,
+                max_examples=max_examples,
+                precision=precision,
+            )
+        except ValidationError as error:
+            raise InvalidInput(f"The recipe: {explain(error)}.") from error
+        folders = _read_models(models)
+        scored = _describe(folders, reference)
+        assignments = [
+            Assignment.read(name.strip(), data, recipe) for name in dict.fromkeys(tasks.split(","))
+        ]
+        file = ScoreFile(out)
+    found = list(_scores(folders, scored, assignments, range(seeds), file))
+    rows = [summarize(model, (s for of, s in found if of is model)) for model in scored]
+    if markdown:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(markdown_table(rows))
+    if plot:
+        from autodistil.pictures import plot_scores
+
+        plot_scores(rows, plot)
     if json_:
-        result = {"task": task.value, "split": split, "metric": "spearman", "score": score}
-        print_json({"model": str(student), **result, "examples": len(pairs.scores)})
+        print_json(
+            {
+                "models": [row.model_dump(mode="json") for row in rows],
+                "scores": [score.model_dump(mode="json") for _, score in found],
+            }
+        )
     else:
-        print(f"{task.value} {split}: Spearman {score:.4f} over {len(pairs.scores):,} pairs")
+        _print(rows)
+
+
+def _read_models(arguments: list[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for argument in arguments:
+        name, equals, folder = argument.partition("=")
+        if not equals or Path(argument).is_dir():
+            name, folder = Path(argument).name, argument
+        if name in folders:
+            raise InvalidInput(f"Two models are called {name!r}: name them, as in name=folder.")
+        folders[name] = Path(folder)
+    return folders
+
+
+def _describe(folders: dict[str, Path], reference: str | None) -> "list[ScoredModel]":
+    from autodistil.model_folder import read_facts
+    from autodistil.scores import Role, ScoredModel
+
+    if reference is not None and reference not in folders:
+        raise InvalidInput(f"--reference {reference}: the models are {', '.join(folders)}.")
+    scored = []
+    for name, folder in folders.items():
+        facts = read_facts(folder)
+        # A receipt comes with every student of a SuperLM, and with nothing else.
+        role = Role.STUDENT if (folder / "receipt.json").is_file() else Role.BASELINE
+        scored.append(
+            ScoredModel(
+                name=name,
+                role=Role.REFERENCE if name == reference else role,
+                sha256=facts.sha256,
+                macs=facts.macs,
+                params=facts.params,
+            )
+        )
+    return scored
+
+
+def _scores(
+    folders: dict[str, Path],
+    scored: "list[ScoredModel]",
+    assignments: "list[Assignment]",
+    seeds: range,
+    file: "ScoreFile",
+) -> "Iterator[tuple[ScoredModel, Score]]":
+    """Every score, from the file or else computed and written there."""
+    runs = [
+        (model, assignment, seed)
+        for model in scored
+        for assignment in assignments
+        for seed in ([None] if assignment.train is None else seeds)
+    ]
+    with progress() as bar:
+        whole = bar.add_task("scores", total=len(runs), note="")
+        steps = bar.add_task("steps", total=None, note="")
+
+        def on_step(step: int, total: int) -> None:
+            bar.update(steps, completed=step, total=total)
+
+        for model, assignment, seed in runs:
+            score = file.find(model.sha256, assignment.name, seed, assignment.settings)
+            if score is None:
+                note = f"{model.name} {assignment.name}" + ("" if seed is None else f" seed {seed}")
+                bar.reset(steps, total=None)
+                bar.update(whole, note=note)
+                score = assignment.score(model, folders[model.name], seed, on_step)
+                file.add(score)
+            bar.advance(whole)
+            yield model, score
+
+
+def _print(rows: "list[ModelScores]") -> None:
+    columns = {"model": "model", "MACs": "macs", "params": "params"}
+    columns |= {task: task for task in rows[0].tasks} | {"average": "average"}
+    cells = []
+    for row in rows:
+        scores = {task: score_text(summary) for task, summary in row.tasks.items()}
+        cells.append({**row.model.model_dump(), **scores, "average": percent(row.average)})
+    print_table("Scores x 100, mean and standard deviation over seeds", cells, columns)

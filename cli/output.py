@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections import deque
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -87,8 +89,21 @@ STUDENT_COLUMNS = {
 }
 
 
-def progress() -> Progress:
-    """A progress bar on standard error; silent where that is no terminal."""
+class Meter:
+    """How fast a count grows, smoothed over the last minute or so."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque(maxlen=50)
+
+    def per_second(self, count: int) -> float:
+        """Growth per second up to this count; 0 at the first call."""
+        self._points.append((time.monotonic(), count))
+        (start, first), (end, last) = self._points[0], self._points[-1]
+        return (last - first) / (end - start) if end > start else 0.0
+
+
+def progress(hidden: bool = False) -> Progress:
+    """A progress bar on standard error; silent where that is no terminal, or if `hidden`."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -98,7 +113,7 @@ def progress() -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=errors,
-        disable=not errors.is_terminal,
+        disable=hidden or not errors.is_terminal,
     )
 
 

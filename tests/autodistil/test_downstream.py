@@ -5,69 +5,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autodistil.downstream import SimilarityPairs, folder_embedder, read_stsb, stsb_spearman
+from autodistil.downstream import folder_embedder, stsb_spearman
 from autodistil.elastic import mean_pool
 from autodistil.errors import InvalidInput
 from autodistil.export import export_transformers
-from autodistil.importance import teacher_encoder
+from autodistil.model_folder import read_facts
 from autodistil.slicing import slice_student
+from autodistil.start import teacher_encoder
 from autodistil.superlm import SuperLM
+from autodistil.task_data import Examples
 from autodistil.teacher import Teacher
-from tests.factories import sentence
-
-HEADER = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore"
-
-
-def write_tsv(path: Path, *rows: tuple[str, str, object]) -> Path:
-    lines = [HEADER]
-    lines += [
-        f"{i}\tg\tf\t2012\t1\tn\tn\t{a}\t{b}\t{score}" for i, (a, b, score) in enumerate(rows)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def test_pairs_are_read_from_the_folder_or_its_sub_folder(tmp_path: Path) -> None:
-    rows = [("a b", "c", 5.0), ("d", "e", 0.25)]
-    write_tsv(tmp_path / "STS-B" / "dev.tsv", *rows)
-    expected = SimilarityPairs(["a b", "d"], ["c", "e"], [5.0, 0.25])
-    assert read_stsb(tmp_path) == read_stsb(tmp_path / "STS-B") == expected
-    write_tsv(tmp_path / "train.tsv", *rows, rows[0])
-    assert len(read_stsb(tmp_path, "train").scores) == 3
-
-
-def test_quotes_and_odd_line_separators_are_text(tmp_path: Path) -> None:
-    rows = [('"Open quote', 'it\'s "so"', 1.0), ("one\u2028two", "\x85 three \x0c", 2.0)]
-    write_tsv(tmp_path / "dev.tsv", *rows)
-    pairs = read_stsb(tmp_path)
-    assert list(zip(pairs.first, pairs.second, pairs.scores, strict=True)) == rows
-
-
-def test_a_missing_file_is_refused_with_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"STS-B/test\.tsv"):
-        read_stsb(tmp_path, "test")
-
-
-@pytest.mark.parametrize("content", ["", "\n", "a\tb\tc\n1\t2\t3\n", "sentence1\tscore\nx\t1\n"])
-def test_a_file_without_the_columns_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "dev.tsv").write_text(content)
-    with pytest.raises(InvalidInput, match="no columns"):
-        read_stsb(tmp_path)
-
-
-@pytest.mark.parametrize("line", ["", "only\tthree\tfields", "0\tg\tf\t1\t1\tn\tn\ta\tb\thigh"])
-def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
-    path = write_tsv(tmp_path / "dev.tsv", ("a", "b", 1.0), ("c", "d", 2.0))
-    path.write_text(path.read_text() + line + "\n" + "more")
-    with pytest.raises(InvalidInput, match=r"dev\.tsv, line 4: not a scored pair"):
-        read_stsb(tmp_path)
-
-
-def test_one_pair_is_too_few(tmp_path: Path) -> None:
-    write_tsv(tmp_path / "dev.tsv", ("a", "b", 1.0))
-    with pytest.raises(InvalidInput, match="at least two pairs"):
-        read_stsb(tmp_path)
+from tests.factories import edit_json, sentence
 
 
 def test_spearman_is_of_ranks_alone() -> None:
@@ -78,7 +26,7 @@ def test_spearman_is_of_ranks_alone() -> None:
         return torch.stack((radians.cos(), radians.sin()), dim=1)
 
     def score(*scores: float) -> float:
-        return stsb_spearman(direction, SimilarityPairs(["x"] * 4, list("abcd"), list(scores)))
+        return stsb_spearman(direction, Examples(["x"] * 4, list("abcd"), list(scores)))
 
     assert score(5, 3, 2.9, 0) == pytest.approx(1.0)
     assert score(0, 1, 2, 5) == pytest.approx(-1.0)
@@ -118,19 +66,50 @@ def test_the_score_of_a_student_folder_is_a_correlation(
     embed, rng = folder_embedder(tmp_path / "student"), random.Random(0)
     first, second = ([sentence(rng) for _ in range(12)] for _ in range(2))
     cosines = F.cosine_similarity(embed(first), embed(second))
-    pairs = SimilarityPairs(first, second, (cosines * 3 + 2).tolist())
+    pairs = Examples(first, second, (cosines * 3 + 2).tolist())
     assert stsb_spearman(embed, pairs) == pytest.approx(1.0)
 
 
-def test_a_student_with_code_of_its_own_is_refused_unrun(
+def test_a_student_of_free_head_width_is_loaded_by_our_class_its_own_code_unrun(
     free_superlm: SuperLM, tmp_path: Path
 ) -> None:
     candidate = free_superlm.candidates[0]
     tensors = slice_student(free_superlm, candidate.architecture)
     export_transformers(free_superlm, candidate, tensors, tmp_path)
     (tmp_path / "modeling_student.py").write_text("raise SystemExit('ran')")
+    assert folder_embedder(tmp_path)(["ba be"]).shape == (1, candidate.architecture.hidden)
+    facts = read_facts(tmp_path)
+    assert (facts.macs, facts.params) == (candidate.macs, candidate.params)
+
+
+def test_a_model_with_code_of_others_is_refused_unrun(
+    free_superlm: SuperLM, tmp_path: Path
+) -> None:
+    candidate = free_superlm.candidates[0]
+    tensors = slice_student(free_superlm, candidate.architecture)
+    export_transformers(free_superlm, candidate, tensors, tmp_path)
+    edit_json(tmp_path / "config.json", lambda config: {**config, "model_type": "unheard-of"})
+    (tmp_path / "modeling_student.py").write_text("raise SystemExit('ran')")
     with pytest.raises(InvalidInput, match="custom code"):
         folder_embedder(tmp_path)
+
+
+def test_a_models_facts_change_with_its_weights_but_not_with_its_receipt(
+    stock_superlm: SuperLM, tmp_path: Path
+) -> None:
+    candidate = stock_superlm.candidates[0]
+    tensors = slice_student(stock_superlm, candidate.architecture)
+    export_transformers(stock_superlm, candidate, tensors, tmp_path)
+    facts = read_facts(tmp_path)
+    assert (facts.macs, facts.params) == (candidate.macs, candidate.params)
+    (tmp_path / "receipt.json").write_text("{}")
+    assert read_facts(tmp_path) == facts
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    assert read_facts(tmp_path).sha256 != facts.sha256
+    edit_json(tmp_path / "config.json", lambda config: {**config, "model_type": "distilbert"})
+    assert (read_facts(tmp_path).macs, read_facts(tmp_path).params) == (None, None)
 
 
 @pytest.mark.parametrize("damage", ["empty", "no weights", "bad weights", "bad config"])
