@@ -3,22 +3,35 @@
 import datetime
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from autodistil.architecture import SubSpace
 from autodistil.candidates import Candidate
-from autodistil.corpus import Corpus
-from autodistil.evaluation import Measure, evaluate_students, held_out_batches
-from autodistil.importance import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.corpus import Batch, Corpus
+from autodistil.elastic import ElasticEncoder
+from autodistil.evaluation import evaluate_students, held_out_batches
+from autodistil.loss_curve import LossRow, read_losses, thin_losses, write_losses
 from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
-from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, write_bundle_files
+from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
+from autodistil.superlm import (
+    LOSSES,
+    TOKENIZER,
+    WEIGHTS,
+    SuperLM,
+    open_superlm,
+    write_bundle_files,
+)
 from autodistil.teacher import Teacher
+from autodistil.training import LOSSES as STEP_LOSSES
 from autodistil.training import StepReport, Trainer
 from autodistil.training_settings import TrainingSettings
 from autodistil.versions import software_versions
+
+START = "start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,8 @@ def distil(
     name: str,
     work: Path,
     bundle: Path,
-    device: str = "cpu",
+    accelerator: Accelerator | None = None,
+    cache: Path | None = None,
     version: int = 1,
     checkpoint_seconds: float = 120.0,
     progress: Progress | None = None,
@@ -61,61 +75,98 @@ def distil(
         name: Name of the SuperLM.
         work: Folder of checkpoint and loss curve.
         bundle: Folder of the bundle; replaced if it is there.
-        device: Where to train.
+        accelerator: Devices and processes; by default the CPU alone.
+        cache: Folder for the teacher's outputs, for runs on the same batches.
         version: Version of the SuperLM.
         checkpoint_seconds: Time between two checkpoints.
         progress: Where to report to.
     """
     progress = progress or Progress()
-    start = cut_superlm(teacher, space, calibration_batches(corpus.train, settings.seed))
-    trainer = Trainer(teacher, space, start, corpus.train, settings, work, device)
+    accelerator = accelerator or Accelerator(cpu=True)
+    with accelerator.main_process_first():
+        start = _start(teacher, space, corpus, settings, work)
+    trainer = Trainer(teacher, space, start, corpus.train, settings, work, accelerator, cache)
     trainer.run(checkpoint_seconds, progress.on_step)
-    partial = bundle.with_name(bundle.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    trainer.superlm.half()  # what ships is what is scored
-    tensors = {key: tensor.detach().cpu() for key, tensor in trainer.superlm.tensors().items()}
-    save_file(tensors, partial / WEIGHTS)
-    teacher.tokenizer.save_pretrained(partial / TOKENIZER)
-    candidates, held_out_tokens = _score(trainer, teacher, space, corpus, settings, progress)
-    spec = SuperLMSpec(
-        name=name,
-        version=version,
-        teacher=TeacherSpec(
-            name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
-        ),
-        encoder=teacher.encoder,
-        space=space,
-        kept_layers=start.kept_layers,
-        teacher_layers=start.teacher_layers,
-        pooling="mean" if teacher.mean_pooled else None,
-        files={},
-        provenance=Provenance(
+    if accelerator.is_main_process:
+        losses = read_losses(work / STEP_LOSSES)
+        provenance = Provenance(
             corpus=corpus_name,
             corpus_sha256=corpus.sha256,
             tokens_seen=trainer.tokens_seen,
             steps=trainer.step,
             settings=settings.model_dump(mode="json"),
-            held_out_tokens=held_out_tokens,
+            held_out_tokens=sum(batch.tokens for batch in _held_out(corpus, teacher)),
             versions=software_versions(),
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        ),
-    )
-    checked = write_bundle_files(partial, spec, candidates)
-    shutil.rmtree(bundle, ignore_errors=True)
-    partial.rename(bundle)
-    return replace(checked, folder=bundle)
+        )
+        spec = SuperLMSpec(
+            name=name,
+            version=version,
+            teacher=TeacherSpec(
+                name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
+            ),
+            encoder=teacher.encoder,
+            space=space,
+            kept_layers=start.kept_layers,
+            teacher_layers=start.teacher_layers,
+            pooling="mean" if teacher.mean_pooled else None,
+            files={},
+            provenance=provenance,
+        )
+        trainer.superlm.half()  # what ships is what is scored
+        partial = bundle.with_name(bundle.name + ".partial")
+        _write_files(partial, trainer.superlm, teacher, losses)
+        candidates = _score(trainer.superlm, teacher, space, corpus, settings, progress)
+        write_bundle_files(partial, spec, candidates)
+        shutil.rmtree(bundle, ignore_errors=True)
+        partial.rename(bundle)
+    accelerator.wait_for_everyone()
+    return open_superlm(bundle)
+
+
+def _write_files(
+    folder: Path, superlm: ElasticEncoder, teacher: Teacher, losses: list[LossRow]
+) -> None:
+    """Everything of a bundle but its spec and its candidates."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tensors = {key: tensor.detach().cpu() for key, tensor in superlm.tensors().items()}
+    save_file(tensors, folder / WEIGHTS)
+    teacher.tokenizer.save_pretrained(folder / TOKENIZER)
+    if losses:
+        write_losses(folder / LOSSES, thin_losses(losses))
+
+
+def _held_out(corpus: Corpus, teacher: Teacher) -> list[Batch]:
+    return held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
+
+
+def _start(
+    teacher: Teacher, space: SubSpace, corpus: Corpus, settings: TrainingSettings, work: Path
+) -> Start:
+    """Cut the SuperLM, or read the cut that a run with the same settings left in `work`."""
+    facts = (settings.start.model_dump_json(), settings.seed, space.model_dump_json())
+    made_from = f"{facts} {teacher.sha256} {len(corpus.train)} {corpus.train.tokens}"
+    work.mkdir(parents=True, exist_ok=True)
+    start = Start.load(work / START, made_from)
+    if start is None:
+        calibration = calibration_batches(
+            corpus.train, settings.seed, settings.start.calibration_batches
+        )
+        start = cut_superlm(teacher, space, calibration, settings.start)
+        start.save(work / START, made_from)
+    return start
 
 
 def _score(
-    trainer: Trainer,
+    superlm: ElasticEncoder,
     teacher: Teacher,
     space: SubSpace,
     corpus: Corpus,
     settings: TrainingSettings,
     progress: Progress,
-) -> tuple[list[Candidate], int]:
-    batches = held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
+) -> list[Candidate]:
+    batches = _held_out(corpus, teacher)
     done, total = 0, len(batches) * space.size
 
     def on_student() -> None:
@@ -124,17 +175,16 @@ def _score(
         progress.on_student(done, total)
 
     losses = evaluate_students(
-        trainer.superlm.float().cpu(),
+        superlm.float().cpu().eval(),
         space,
         teacher_encoder(teacher),
         teacher.architecture,
         batches,
-        Measure(settings.relation_heads, settings.temperature),
+        settings.measured,
         on_student,
     )
     heads = teacher.architecture.heads
-    rows = [
+    return [
         Candidate.build(student, space, teacher.encoder, heads, losses[student])
         for student in space.students()
     ]
-    return rows, sum(batch.tokens for batch in batches)

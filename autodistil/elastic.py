@@ -49,15 +49,21 @@ class ElasticEncoder(nn.Module):
         tensors: The stored tensors, by the names of `autodistil.tensors.tensor_shapes`.
         encoder: Activation, LayerNorm epsilon, and vocabulary.
         kept_layers: Stored layers per depth.
+        dropout: Probability of dropout, while training, on what is added to the residual stream.
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], encoder: EncoderConfig, kept_layers: KeptLayers
+        self,
+        tensors: Mapping[str, Tensor],
+        encoder: EncoderConfig,
+        kept_layers: KeptLayers,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self._dropout = dropout
         self.encoder = encoder
         self.kept_layers = dict(kept_layers)
-        self._activation = ACT2FN[encoder.hidden_act]
+        self.activation = ACT2FN[encoder.hidden_act]
         # Parameter names may not contain dots, tensor names do.
         self._stored = nn.ParameterDict(
             {name.replace(".", "/"): nn.Parameter(tensor) for name, tensor in tensors.items()}
@@ -82,12 +88,23 @@ class ElasticEncoder(nn.Module):
             architecture: The active student.
             token_type_ids: [batch, tokens]; zeros by default.
         """
+        return self.outputs(input_ids, attention_mask, architecture, token_type_ids)[-1]
+
+    def outputs(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        architecture: Architecture,
+        token_type_ids: Tensor | None = None,
+    ) -> list[LayerOutput]:
+        """Run the student `architecture` and return what each of its layers computed."""
         hidden = self.embed(input_ids, architecture.hidden, token_type_ids)
         mask = attention_mask[:, None, None, :].bool()
-        layers = self.kept_layers[architecture.layers]
-        for layer in layers[:-1]:
-            hidden = self.layer(hidden, mask, layer, architecture).hidden
-        return self.layer(hidden, mask, layers[-1], architecture)
+        outputs = []
+        for layer in self.kept_layers[architecture.layers]:
+            outputs.append(self.layer(hidden, mask, layer, architecture))
+            hidden = outputs[-1].hidden
+        return outputs
 
     def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
         """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden]."""
@@ -101,7 +118,7 @@ class ElasticEncoder(nn.Module):
             + positions[: input_ids.shape[1]]
             + F.embedding(token_type_ids, types)
         )
-        return self._norm(summed, "embeddings.LayerNorm")
+        return self._drop(self._norm(summed, "embeddings.LayerNorm"))
 
     def layer(
         self, hidden: Tensor, mask: Tensor, layer: int, architecture: Architecture
@@ -126,18 +143,21 @@ class ElasticEncoder(nn.Module):
         queries = self._linear(hidden, name("attention.self.query"), width)
         keys = self._linear(hidden, name("attention.self.key"), width)
         values = self._linear(hidden, name("attention.self.value"), width)
-        context = F.scaled_dot_product_attention(
-            split(queries), split(keys), split(values), attn_mask=mask
-        )
+        context = _attend(split(queries), split(keys), split(values), mask)
         context = context.transpose(1, 2).flatten(2)
         attended = self._linear(context, name("attention.output.dense"), architecture.hidden)
-        attended = self._norm(attended + hidden, name("attention.output.LayerNorm"))
-        activations = self._activation(
+        attended = self._norm(self._drop(attended) + hidden, name("attention.output.LayerNorm"))
+        activations = self.activation(
             self._linear(attended, name("intermediate.dense"), architecture.intermediate)
         )
         output = self._linear(activations, name("output.dense"), architecture.hidden)
-        output = self._norm(output + attended, name("output.LayerNorm"))
+        output = self._norm(self._drop(output) + attended, name("output.LayerNorm"))
         return LayerOutput(output, queries, keys, values, context, attended, activations)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        if not self._dropout:
+            return x
+        return F.dropout(x, self._dropout, self.training)
 
     def _tensor(self, name: str) -> Tensor:
         tensor: Tensor = self._stored[name.replace(".", "/")]
@@ -151,6 +171,16 @@ class ElasticEncoder(nn.Module):
         width = x.shape[-1]
         weight, bias = self._tensor(f"{name}.weight")[:width], self._tensor(f"{name}.bias")[:width]
         return F.layer_norm(x, (width,), weight, bias, self.encoder.layer_norm_eps)
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Scaled dot product attention, [batch, heads, tokens, head width] each."""
+    if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    # PyTorch's fused kernel for CPUs takes ten times as long to go backward in bfloat16.
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    probabilities: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1)
+    return probabilities @ values
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:

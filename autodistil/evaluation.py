@@ -5,7 +5,6 @@ in common; the result is the same as running each alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,27 +13,8 @@ from torch import Tensor
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch, TokenizedText
 from autodistil.elastic import ElasticEncoder, LayerOutput
-from autodistil.relations import (
-    RelationTarget,
-    relation_loss,
-    relation_scores,
-    relation_target,
-    similarity_log_probabilities,
-    similarity_loss,
-)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How held-out losses are measured: the KL relation loss and the similarity loss.
-
-    Attributes:
-        relation_heads: Relation heads.
-        temperature: Of the similarity loss.
-    """
-
-    relation_heads: int = 16
-    temperature: float = 0.05
+from autodistil.objective import losses, make_target
+from autodistil.training_settings import ObjectiveSettings
 
 
 def held_out_batches(
@@ -55,7 +35,7 @@ def evaluate_students(
     teacher: ElasticEncoder,
     teacher_architecture: Architecture,
     batches: list[Batch],
-    measure: Measure,
+    objective: ObjectiveSettings,
     on_student: Callable[[], None] = lambda: None,
 ) -> dict[Architecture, tuple[float, float]]:
     """Relation loss and similarity loss of every student, averaged over the batches.
@@ -66,21 +46,25 @@ def evaluate_students(
         teacher: The teacher.
         teacher_architecture: The teacher's sizes.
         batches: Held-out text.
-        measure: Relation heads and temperature.
+        objective: How both are measured; the last layers are compared, by KL.
         on_student: Called whenever a student was run on one batch, for progress.
     """
     sums = dict.fromkeys(space.students(), (0.0, 0.0))
     for batch in batches:
         output = teacher(batch.input_ids, batch.attention_mask, teacher_architecture)
-        target = _target(output, batch, measure)
+        target = make_target(objective, [output], batch.attention_mask)
         prefixes: dict[tuple[object, ...], Tensor] = {}
         for student in sorted(sums, key=_widths):
             if prefixes and next(iter(prefixes))[0] != _widths(student):
                 prefixes.clear()  # the widths changed, nothing more to share
             output = _run(superlm, student, batch, prefixes)
-            relation, similarity = _losses(output, target, batch, measure)
-            total = sums[student]
-            sums[student] = (total[0] + relation, total[1] + similarity)
+            found = losses(objective, [output], target, batch.attention_mask)
+            relation, similarity = sums[student]
+            # Of two equal models, rounding may make the KL a hair less than 0.
+            sums[student] = (
+                relation + max(0.0, found.relation.item()),
+                similarity + max(0.0, found.similarity.item()),
+            )
             on_student()
     count = len(batches)
     return {student: (r / count, s / count) for student, (r, s) in sums.items()}
@@ -107,19 +91,3 @@ def _run(
         hidden = superlm.layer(hidden, mask, layers[n], student).hidden
         prefixes[widths, layers[: n + 1]] = hidden
     return superlm.layer(hidden, mask, layers[-1], student)
-
-
-def _target(output: LayerOutput, batch: Batch, measure: Measure) -> tuple[RelationTarget, Tensor]:
-    mask = batch.attention_mask
-    scores = relation_scores(output, mask, measure.relation_heads)
-    similarity = similarity_log_probabilities(output.hidden, mask, measure.temperature)
-    return relation_target(scores, mask), similarity
-
-
-def _losses(
-    output: LayerOutput, target: tuple[RelationTarget, Tensor], batch: Batch, measure: Measure
-) -> tuple[float, float]:
-    mask = batch.attention_mask
-    relation = relation_loss(relation_scores(output, mask, measure.relation_heads), target[0], mask)
-    similarity = similarity_log_probabilities(output.hidden, mask, measure.temperature)
-    return max(0.0, relation.item()), max(0.0, similarity_loss(similarity, target[1]).item())

@@ -6,14 +6,30 @@ paper's squared error of the softmaxed relations, and the squared error of the r
 the paper's code computes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.elastic import LayerOutput, mean_pool
+from autodistil.elastic import mean_pool
 from autodistil.training_settings import RelationLoss
+
+
+class QueriesKeysValues(Protocol):
+    """A layer's queries, keys, and values of all heads, [batch, tokens, attention width] each."""
+
+    @property
+    def queries(self) -> Tensor:
+        """Queries."""
+
+    @property
+    def keys(self) -> Tensor:
+        """Keys."""
+
+    @property
+    def values(self) -> Tensor:
+        """Values."""
 
 
 class RelationTarget(NamedTuple):
@@ -36,23 +52,50 @@ class RelationTarget(NamedTuple):
 _PADDING = -1e4
 
 
-def relation_scores(output: LayerOutput, attention_mask: Tensor, relation_heads: int) -> Tensor:
+def relation_scores(
+    layer: QueriesKeysValues,
+    attention_mask: Tensor,
+    relation_heads: int,
+    split: Literal["contiguous", "strided"] = "contiguous",
+) -> Tensor:
     """Relations of a layer's queries, keys, and values before the softmax.
 
     The vectors are concatenated over heads and split anew into relation heads, so that models
     with different numbers of heads can be compared.
 
     Args:
-        output: A layer's output; its Q, K, V are [batch, tokens, attention width].
+        layer: What a layer computed.
         attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
         relation_heads: Number of relation heads; it must divide the attention width.
+        split: Whether a relation head is a run of dimensions, or every so-many-th one.
 
     Returns:
         [3, batch, relation heads, tokens, tokens] in fp32.
     """
-    vectors = torch.stack((output.queries, output.keys, output.values))
-    split = torch.unflatten(vectors, -1, (relation_heads, -1)).transpose(2, 3)
-    scores: Tensor = (split * split.shape[-1] ** -0.5) @ split.transpose(-1, -2)
+    vectors = torch.stack((layer.queries, layer.keys, layer.values))
+    return _self_relations(vectors, attention_mask, relation_heads, split)
+
+
+def hidden_scores(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Cosines between the hidden states of tokens before the softmax, at a temperature of 0.1.
+
+    Args:
+        hidden: [batch, tokens, hidden].
+        attention_mask: [batch, tokens].
+
+    Returns:
+        [1, batch, 1, tokens, tokens] in fp32, to be compared like the relations of a layer.
+    """
+    vectors = F.normalize(hidden.float(), dim=-1)[None] * (10 * hidden.shape[-1] ** 0.5) ** 0.5
+    return _self_relations(vectors, attention_mask, 1, "contiguous")
+
+
+def _self_relations(vectors: Tensor, attention_mask: Tensor, heads: int, split: str) -> Tensor:
+    if split == "contiguous":
+        by_head = torch.unflatten(vectors, -1, (heads, -1)).transpose(2, 3)
+    else:
+        by_head = torch.unflatten(vectors, -1, (-1, heads)).movedim(-1, 2)
+    scores: Tensor = (by_head * by_head.shape[-1] ** -0.5) @ by_head.transpose(-1, -2)
     padding = (1 - attention_mask[None, :, None, None, :]) * _PADDING
     return scores.float() + padding
 

@@ -3,6 +3,7 @@
     superlm.json            the spec: sub-space, kept layers, teacher, provenance, every hash
     weights.safetensors     the tensors of the largest student; every other student is a slice
     candidates.json         cost and held-out losses of every student
+    losses.jsonl            losses of the training, if it had any steps
     tokenizer/              the teacher's tokenizer
 
 Nothing in a bundle is trusted: no pickle, no code, a strict spec, and every tensor's name, shape,
@@ -22,14 +23,16 @@ from safetensors import SafetensorError, safe_open
 
 from autodistil.candidates import Candidate
 from autodistil.cost import cost
-from autodistil.errors import InvalidBundle, explain
+from autodistil.errors import InvalidBundle, InvalidInput, explain
+from autodistil.loss_curve import read_losses
 from autodistil.spec import FileEntry, SuperLMSpec
 from autodistil.tensors import tensor_shapes
 
-SPEC, WEIGHTS, CANDIDATES, TOKENIZER = (
+SPEC, WEIGHTS, CANDIDATES, LOSSES, TOKENIZER = (
     "superlm.json",
     "weights.safetensors",
     "candidates.json",
+    "losses.jsonl",
     "tokenizer",
 )
 _TOKENIZER_FILES = {
@@ -83,6 +86,7 @@ def open_superlm(folder: Path) -> SuperLM:
     _check_weights(folder / WEIGHTS, spec)
     candidates = _read_candidates(folder, spec)
     _check_tokenizer(folder)
+    _check_losses(folder, spec)
     _check_hashes(folder, spec)
     return SuperLM(folder, spec, sha256, candidates)
 
@@ -107,7 +111,7 @@ def _read_json_bytes(path: Path) -> bytes:
 
 def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
     """Exactly the listed files may be there, as plain files, and only names we know."""
-    allowed = {WEIGHTS, CANDIDATES} | {f"{TOKENIZER}/{name}" for name in _TOKENIZER_FILES}
+    allowed = {WEIGHTS, CANDIDATES, LOSSES} | {f"{TOKENIZER}/{name}" for name in _TOKENIZER_FILES}
     if unknown := set(spec.files) - allowed:
         raise InvalidBundle(f"{SPEC} lists files no bundle has: {', '.join(sorted(unknown))}.")
     for path in sorted(folder.rglob("*")):
@@ -190,6 +194,16 @@ def _check_tokenizer(folder: Path) -> None:
             raise InvalidBundle(f"{TOKENIZER}/{path.name} asks to run code (auto_map).")
 
 
+def _check_losses(folder: Path, spec: SuperLMSpec) -> None:
+    if LOSSES not in spec.files:
+        return
+    _read_json_bytes(folder / LOSSES)  # for its limits on size and kind
+    try:
+        read_losses(folder / LOSSES)
+    except InvalidInput as error:
+        raise InvalidBundle(str(error)) from error
+
+
 def _check_hashes(folder: Path, spec: SuperLMSpec) -> None:
     for name, entry in spec.files.items():
         found = FileEntry.of(folder / name)
@@ -206,7 +220,7 @@ def write_bundle_files(folder: Path, spec: SuperLMSpec, candidates: list[Candida
     """Complete a bundle whose weights and tokenizer are in place, and check it.
 
     Args:
-        folder: Holds `weights.safetensors` and `tokenizer/`.
+        folder: Holds `weights.safetensors`, `tokenizer/`, and the losses, if there are any.
         spec: The spec; its `files` are filled in here.
         candidates: The candidate table.
     """
@@ -214,6 +228,8 @@ def write_bundle_files(folder: Path, spec: SuperLMSpec, candidates: list[Candida
     lines = ",\n".join(json.dumps(row) for row in rows)
     (folder / CANDIDATES).write_text(f"[\n{lines}\n]\n")
     paths = [folder / WEIGHTS, folder / CANDIDATES, *sorted((folder / TOKENIZER).iterdir())]
+    if (folder / LOSSES).is_file():
+        paths.append(folder / LOSSES)
     files = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}
     complete = spec.model_copy(update={"files": files})
     (folder / SPEC).write_text(complete.model_dump_json(indent=2) + "\n")

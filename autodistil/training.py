@@ -1,6 +1,6 @@
 """Training of a SuperLM: task-agnostic distillation with the sandwich rule (paper, section 3.2).
 
-Every step draws one batch, runs the teacher once, and sums the gradients of the largest, the
+Every step draws batches, runs the teacher once on each, and sums the gradients of the largest, the
 smallest, and some random students. A step is a function of the settings, the step's number, and the
 weights; so a run resumed from a checkpoint goes on exactly as if it had never stopped.
 """
@@ -11,32 +11,29 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch, TokenizedText
-from autodistil.elastic import ElasticEncoder
+from autodistil.elastic import ElasticEncoder, LayerOutput
 from autodistil.errors import CheckpointMismatch, InvalidInput
-from autodistil.importance import Start, teacher_encoder
-from autodistil.relations import (
-    RelationTarget,
-    relation_loss,
-    relation_scores,
-    relation_target,
-    similarity_log_probabilities,
-    similarity_loss,
-)
+from autodistil.loss_curve import LossOfStudent, LossRow
+from autodistil.objective import Compared, Losses, Target, compared_layers, losses, make_target
+from autodistil.start import Start, teacher_encoder
 from autodistil.teacher import Teacher
-from autodistil.training_settings import TrainingSettings
+from autodistil.teacher_cache import TeacherCache
+from autodistil.training_settings import Extreme, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "losses.jsonl"
@@ -65,80 +62,68 @@ class StepReport(NamedTuple):
     learning_rate: float
     losses: list[StudentLoss]
 
-
-class Target(NamedTuple):
-    """What the teacher computed on a batch."""
-
-    relations: RelationTarget
-    similarity: Tensor
-
-
-def check_relation_heads(relation_heads: int, teacher: Architecture, space: SubSpace) -> None:
-    """Refuse a number of relation heads that does not divide every attention width.
-
-    Raises:
-        InvalidInput: Names the widths and the numbers that work.
-    """
-    widths = {student.attention_width for student in space.students()} | {teacher.attention_width}
-    common = math.gcd(*widths)
-    if common % relation_heads:
-        possible = [n for n in range(1, common + 1) if common % n == 0]
-        raise InvalidInput(
-            f"{relation_heads} relation heads do not divide every attention width "
-            f"{sorted(widths)}; possible are {possible}."
+    @property
+    def row(self) -> LossRow:
+        """The step as it stands in the loss curve."""
+        students = [
+            LossOfStudent(name=architecture.name, relation=relation, similarity=similarity)
+            for architecture, relation, similarity in self.losses
+        ]
+        return LossRow(
+            step=self.step,
+            tokens=self.tokens,
+            learning_rate=self.learning_rate,
+            students=tuple(students),
         )
 
 
-def teacher_target(
-    teacher: ElasticEncoder, architecture: Architecture, batch: Batch, settings: TrainingSettings
-) -> Target:
-    """Run the teacher once and prepare its relations and similarities."""
-    mask = batch.attention_mask
-    with torch.no_grad(), _autocast(settings, mask.device):
-        output = teacher(batch.input_ids, mask, architecture)
-        scores = relation_scores(output, mask, settings.relation_heads)
-        similarity = similarity_log_probabilities(output.hidden, mask, settings.temperature)
-        return Target(relation_target(scores, mask), similarity)
+def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace) -> None:
+    """Refuse settings that fit no teacher and sub-space such as these.
 
-
-def student_losses(
-    superlm: ElasticEncoder,
-    architecture: Architecture,
-    batch: Batch,
-    target: Target,
-    settings: TrainingSettings,
-) -> tuple[Tensor, Tensor]:
-    """Relation and similarity loss of one student; two scalars."""
-    mask = batch.attention_mask
-    with _autocast(settings, mask.device):
-        output = superlm(batch.input_ids, mask, architecture)
-        scores = relation_scores(output, mask, settings.relation_heads)
-        relation = relation_loss(scores, target.relations, mask, settings.relation_loss)
-        student = similarity_log_probabilities(output.hidden, mask, settings.temperature)
-        return relation, similarity_loss(student, target.similarity)
-
-
-def _autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
-    enabled = settings.precision == "bf16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    Raises:
+        InvalidInput: Says which setting, and what would do.
+    """
+    sizes = teacher.architecture
+    widths = {student.attention_width for student in space.students()} | {sizes.attention_width}
+    common = math.gcd(*widths)
+    if common % settings.relation_heads:
+        possible = [n for n in range(1, common + 1) if common % n == 0]
+        raise InvalidInput(
+            f"{settings.relation_heads} relation heads do not divide every attention width "
+            f"{sorted(widths)}; possible are {possible}."
+        )
+    positions = teacher.encoder.max_position_embeddings
+    if max(settings.lengths) > positions:
+        raise InvalidInput(
+            f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
+            f"{positions} positions; set shorter lengths."
+        )
+    if -settings.teacher_layer > sizes.layers:
+        raise InvalidInput(
+            f"teacher_layer {settings.teacher_layer}: the teacher has {sizes.layers} layers."
+        )
 
 
 class Trainer:
-    """One training run in one folder.
+    """One training run in one folder, in one process or in several of `accelerate launch`.
+
+    Every process draws batches of its own and the same students; gradients are averaged over the
+    processes once per step, and the first one writes the checkpoints.
 
     Args:
         teacher: The teacher.
         space: The sub-space.
-        start: Where the SuperLM starts, from `autodistil.importance.cut_superlm`.
+        start: Where the SuperLM starts, from `autodistil.start.cut_superlm`.
         text: Text to train on.
-        settings: The run's settings.
-        folder: Holds the checkpoint and the loss curve; an unfinished run in it is resumed.
-        device: Where to train, for example `cpu` or `cuda`.
+        settings: The settings.
+        folder: Of the checkpoint and the loss curve; a checkpoint that lies there is resumed.
+        accelerator: Devices and processes; by default the CPU alone.
+        cache: Where the teacher's outputs are kept for runs on the same batches, if anywhere.
 
     Raises:
-        InvalidInput: The settings do not fit the teacher or the sub-space.
-        CheckpointMismatch: The folder holds a run with other settings, teacher, sub-space, or
-            text.
+        InvalidInput: The settings do not fit the teacher.
+        CheckpointMismatch: The checkpoint belongs to other settings, teacher, sub-space, text, or
+            number of processes, or is damaged.
     """
 
     def __init__(
@@ -149,27 +134,36 @@ class Trainer:
         text: TokenizedText,
         settings: TrainingSettings,
         folder: Path,
-        device: str = "cpu",
+        accelerator: Accelerator | None = None,
+        cache: Path | None = None,
     ) -> None:
-        check_relation_heads(settings.relation_heads, teacher.architecture, space)
-        if max(settings.lengths) > teacher.encoder.max_position_embeddings:
-            raise InvalidInput(
-                f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
-                f"{teacher.encoder.max_position_embeddings} positions; set shorter lengths."
-            )
+        check_settings(settings, teacher, space)
         self.settings, self.space, self._text, self._folder = settings, space, text, folder
-        self._device = torch.device(device)
+        self._accelerator = accelerator or Accelerator(cpu=True)
+        self._device = self._accelerator.device
         self._teacher_architecture = teacher.architecture
         self._teacher = teacher_encoder(teacher).to(self._device)
+        self._compared = compared_layers(settings, teacher.architecture.layers)
+        self._teacher_layers = start.teacher_layers
+        self._channels = torch.tensor(start.channels, device=self._device)
         tensors = {name: tensor.clone() for name, tensor in start.tensors.items()}
-        self.superlm = ElasticEncoder(tensors, teacher.encoder, start.kept_layers)
+        self.superlm = ElasticEncoder(tensors, teacher.encoder, start.kept_layers, settings.dropout)
         self.superlm.to(self._device)
+        self._strata = _strata(space, settings) if settings.stratified else []
         self._optimizer = self._build_optimizer()
         self.step, self.tokens_seen = 0, 0
-        self._identity = _identity(settings, space, teacher, text)
+        self._identity = _identity(
+            settings, space, teacher, text, start, self._accelerator.num_processes
+        )
+        self._cache = TeacherCache(cache, teacher.sha256, self._compared) if cache else None
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
             self._resume()
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this is the process that writes."""
+        return bool(self._accelerator.is_main_process)
 
     def run(
         self,
@@ -182,12 +176,16 @@ class Trainer:
             checkpoint_seconds: Time between two checkpoints.
             on_step: Called after every step, for progress.
         """
+        if not self.is_main_process:
+            for _ in self._steps():
+                pass
+            return
         saved = time.monotonic()
-        losses = self._folder / LOSSES
-        _truncate_losses(losses, self.step)
-        with losses.open("a") as file:
+        path = self._folder / LOSSES
+        _truncate_losses(path, self.step)
+        with path.open("a") as file:
             for report in self._steps():
-                file.write(json.dumps(_loss_row(report)) + "\n")
+                file.write(report.row.model_dump_json() + "\n")
                 on_step(report)
                 if time.monotonic() - saved > checkpoint_seconds:
                     file.flush()
@@ -197,37 +195,117 @@ class Trainer:
 
     def _steps(self) -> Iterator[StepReport]:
         while self.tokens_seen < self.settings.tokens:
-            yield self._train_step()
+            yield self.train_step()
 
-    def _train_step(self) -> StepReport:
-        batch, students = self._draw(self.step)
+    def train_step(self) -> StepReport:
+        """Train on the next batches, without saving anything."""
+        students = self.draw_students(self.step)
         rate = self._set_learning_rate()
-        target = teacher_target(self._teacher, self._teacher_architecture, batch, self.settings)
-        losses = []
-        for student in students:
-            relation, similarity = student_losses(
-                self.superlm, student, batch, target, self.settings
-            )
-            torch.autograd.backward(relation + self.settings.similarity_weight * similarity)
-            losses.append(StudentLoss(student, relation.item(), similarity.item()))
+        sums = [(0.0, 0.0)] * len(students)
+        tokens = 0
+        for part in range(self.settings.accumulate):
+            batch = self.draw_batch(self.step, part)
+            tokens += batch.tokens
+            for number, found in enumerate(self._backward(batch, students)):
+                relation, similarity = sums[number]
+                sums[number] = (relation + found[0], similarity + found[1])
+        self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.superlm.parameters(), self.settings.clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=False)
         self.step += 1
-        self.tokens_seen += batch.tokens
-        return StepReport(self.step, self.tokens_seen, rate, losses)
+        self.tokens_seen += self._over_processes(tokens)
+        parts = self.settings.accumulate
+        return StepReport(
+            self.step,
+            self.tokens_seen,
+            rate,
+            [
+                StudentLoss(student, relation / parts, similarity / parts)
+                for student, (relation, similarity) in zip(students, sums, strict=True)
+            ],
+        )
 
-    def _draw(self, step: int) -> tuple[Batch, list[Architecture]]:
-        """Batch and students of a step; the same whenever it is asked for."""
-        settings = self.settings
-        rng = np.random.default_rng([settings.seed, step])
+    def _backward(
+        self, batch: Batch, students: list[Architecture]
+    ) -> Iterator[tuple[float, float]]:
+        """Add the gradients of the students on one batch; yields their losses."""
+        settings, mask = self.settings, batch.attention_mask
+        if settings.dropout:
+            torch.manual_seed(1_000_003 * settings.seed + self.step)
+        with self._autocast():
+            target = make_target(settings, self._run_teacher(batch), mask, self._channels)
+        for student in students:
+            with self._autocast():
+                outputs = self.superlm.outputs(batch.input_ids, mask, student)
+                found = self._losses(outputs, student, target, mask)
+            torch.autograd.backward(found.total / settings.accumulate)
+            if settings.in_place and student is students[0]:
+                with torch.no_grad(), self._autocast():
+                    detached = _detach(outputs[-1])
+                    target = make_target(settings, [detached], mask)
+            yield found.relation.item(), found.similarity.item()
+
+    def _losses(
+        self, outputs: list[LayerOutput], student: Architecture, target: Target, mask: Tensor
+    ) -> Losses:
+        layers = self.superlm.kept_layers[student.layers]
+        return losses(
+            self.settings, outputs, target, mask, [self._teacher_layers[i] for i in layers]
+        )
+
+    def _run_teacher(self, batch: Batch) -> Sequence[Compared]:
+        def run() -> Sequence[Compared]:
+            with torch.no_grad(), self._autocast():
+                outputs = self._teacher.outputs(
+                    batch.input_ids, batch.attention_mask, self._teacher_architecture
+                )
+            return [outputs[layer] for layer in self._compared]
+
+        return self._cache.fetch(batch, run) if self._cache else run()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        enabled = self.settings.precision == "bf16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def draw_batch(self, step: int, part: int = 0) -> Batch:
+        """Batch of a step, of one of its parts, of this process; the same whenever it is asked."""
+        settings, accelerator = self.settings, self._accelerator
+        if settings.distinct_batches:
+            step %= settings.distinct_batches
+        # The length is one for the whole step, so that no process waits for the others.
+        length_rng = np.random.default_rng([settings.seed, step, 0])
         weights = np.array(settings.length_weights) / sum(settings.length_weights)
-        length = int(rng.choice(settings.lengths, p=weights))
-        batch = self._text.batch(rng, max(2, settings.batch_tokens // length), length)
-        batch = Batch(batch.input_ids.to(self._device), batch.attention_mask.to(self._device))
-        choice = random.Random(int(rng.integers(1 << 62)))
-        drawn = [self.space.sample(choice) for _ in range(settings.random_students)]
-        return batch, [self.space.largest, self.space.smallest, *drawn]
+        length = int(length_rng.choice(settings.lengths, p=weights))
+        # Two processes draw what one would draw in two parts.
+        index = part * accelerator.num_processes + accelerator.process_index
+        rng = np.random.default_rng([settings.seed, step, index, 0])
+        rows = max(2, settings.batch_tokens // length)
+        batch = self._text.batch(rng, rows, length, settings.neighbours, settings.thinned)
+        return Batch(batch.input_ids.to(self._device), batch.attention_mask.to(self._device))
+
+    def draw_students(self, step: int) -> list[Architecture]:
+        """Students of a step; the same in all processes, and whenever they are asked for."""
+        settings, space = self.settings, self.space
+        extremes = {Extreme.LARGEST: space.largest, Extreme.SMALLEST: space.smallest}
+        chosen = [extremes[extreme] for extreme in settings.extremes]
+        rng = random.Random(f"{settings.seed} {step}")
+        if self._strata:
+            return [*chosen, *(rng.choice(stratum) for stratum in self._strata)]
+        return [*chosen, *(space.sample(rng) for _ in range(settings.random_students))]
+
+    def _average_gradients(self) -> None:
+        if self._accelerator.num_processes == 1:
+            return
+        gradients = [p.grad for p in self.superlm.parameters() if p.grad is not None]
+        # Students of a step are the same in all processes, so the same parameters have gradients.
+        flat = self._accelerator.reduce(torch.nn.utils.parameters_to_vector(gradients), "mean")
+        torch.nn.utils.vector_to_parameters(flat, gradients)
+
+    def _over_processes(self, tokens: int) -> int:
+        if self._accelerator.num_processes == 1:
+            return tokens
+        return int(self._accelerator.reduce(torch.tensor(tokens, device=self._device), "sum"))
 
     def _build_optimizer(self) -> torch.optim.AdamW:
         settings = self.settings
@@ -291,7 +369,12 @@ class Trainer:
         except SafetensorError as error:
             raise CheckpointMismatch(f"{path} is damaged ({error}); delete it.") from error
         self.step, self.tokens_seen = metadata["step"], metadata["tokens_seen"]
-        for name, parameter in self.superlm.tensors().items():
+        parameters = self.superlm.tensors()
+        if missing := sorted(
+            f"weights/{name}" for name in parameters if f"weights/{name}" not in saved
+        ):
+            raise CheckpointMismatch(f"{path} lacks the tensor {missing[0]}; delete it.")
+        for name, parameter in parameters.items():
             parameter.data.copy_(saved[f"weights/{name}"])
             state = {
                 moment: saved[f"{moment}/{name}"]
@@ -302,28 +385,35 @@ class Trainer:
                 self._optimizer.state[parameter] = state
 
 
+def _detach(output: LayerOutput) -> LayerOutput:
+    return LayerOutput(*(tensor.detach() for tensor in output))
+
+
+def _strata(space: SubSpace, settings: TrainingSettings) -> list[list[Architecture]]:
+    """The students by size, in as many equal shares as random students are drawn."""
+
+    def weights(student: Architecture) -> int:
+        per_layer = 4 * student.attention_width + 2 * student.intermediate
+        return student.layers * student.hidden * per_layer
+
+    ordered = sorted(space.students(), key=weights)
+    shares = min(settings.random_students, len(ordered))
+    ends = [len(ordered) * share // shares for share in range(shares + 1)] if shares else [0]
+    return [ordered[low:high] for low, high in pairwise(ends)]
+
+
 def _identity(
-    settings: TrainingSettings, space: SubSpace, teacher: Teacher, text: TokenizedText
+    settings: TrainingSettings,
+    space: SubSpace,
+    teacher: Teacher,
+    text: TokenizedText,
+    start: Start,
+    processes: int,
 ) -> str:
     """What must be the same for a run to be resumed; of the text, how much there is of it."""
-    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256)
-    return hashlib.sha256(f"{parts} {len(text)} {text.tokens}".encode()).hexdigest()
-
-
-def _loss_row(report: StepReport) -> dict[str, object]:
-    return {
-        "step": report.step,
-        "tokens": report.tokens,
-        "learning_rate": report.learning_rate,
-        "students": [
-            {
-                "name": loss.architecture.name,
-                "relation": loss.relation,
-                "similarity": loss.similarity,
-            }
-            for loss in report.losses
-        ],
-    }
+    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256, processes)
+    whole = f"{parts} {start.kept_layers} {start.teacher_layers} {len(text)} {text.tokens}"
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _truncate_losses(path: Path, step: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +12,30 @@ from pydantic import ValidationError
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
 from autodistil.budget import parse_amount
 from autodistil.errors import InvalidInput, explain
+from autodistil.loss_curve import read_losses
 from autodistil.quiet import quiet_transformers
-from cli.output import JsonOption, errors, print_json, progress
+from cli.output import JsonOption, Meter, errors, print_json, progress
 
 if TYPE_CHECKING:
     from autodistil.training import StepReport
 
 
+class Device(StrEnum):
+    """Where a run computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+
+
 def command(
     teacher: Annotated[str, typer.Option(help="Folder or Hugging Face id of the teacher.")],
-    corpus: Annotated[Path, typer.Option(help="File or folder of JSONL or text, .gz or not.")],
+    corpus: Annotated[
+        str,
+        typer.Option(
+            help="File or folder of JSONL or text, .gz or not; dataset:PATH, parquet or arrow "
+            "files; or hub:NAME[@REVISION][:CONFIG[:SPLIT]], of the Hugging Face hub."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; its last part is its name.")],
     space: Annotated[
         str, typer.Option(help="tiny, small or base of the paper's partition, or a JSON file.")
@@ -41,8 +56,16 @@ def command(
     corpus_name: Annotated[
         str | None, typer.Option(help="What the text is, for the provenance.")
     ] = None,
+    max_documents: Annotated[
+        int | None, typer.Option(help="Use only the first texts of the corpus.", min=2)
+    ] = None,
     version: Annotated[int, typer.Option(help="Version of the SuperLM.", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: Annotated[
+        Device, typer.Option(help="auto: a GPU if there is one; cpu: never.")
+    ] = Device.AUTO,
+    teacher_cache: Annotated[
+        Path | None, typer.Option(help="Folder to keep the teacher's outputs in, 3 KB a token.")
+    ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Time between two checkpoints.", min=0)
     ] = 120.0,
@@ -51,7 +74,8 @@ def command(
 ) -> None:
     """Train a SuperLM from a teacher and text, and write its bundle.
 
-    Stopped at any time, the same command goes on from the last checkpoint.
+    Stopped at any time, the same command goes on from the last checkpoint. On several devices:
+    `accelerate launch -m cli.main train ...`.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", out.name):
         raise InvalidInput(f"{out.name!r} cannot name a SuperLM: use a-z, 0-9, dot and hyphen.")
@@ -60,10 +84,14 @@ def command(
         import dataclasses
 
         import torch
+        from accelerate import Accelerator
 
         from autodistil.corpus import tokenize_corpus
+        from autodistil.corpus_sources import open_source
         from autodistil.distillation import Progress, distil
+        from autodistil.pictures import plot_losses
         from autodistil.teacher import load_teacher
+        from autodistil.training import LOSSES
         from autodistil.training_settings import TrainingSettings
 
         quiet_transformers()
@@ -73,37 +101,58 @@ def command(
             run_settings = TrainingSettings.model_validate(chosen)
         except ValidationError as error:
             raise InvalidInput(f"The training settings: {explain(error)}.") from error
+        source = open_source(corpus)
+        accelerator = Accelerator(cpu=device is Device.CPU)
         loaded = load_teacher(teacher)
     loaded = dataclasses.replace(loaded, name=teacher_name or loaded.name)
     sub_space = _read_space(space, loaded.architecture, heads)
     work = work or out.with_name(out.name + ".work")
-    with errors.status("tokenising the corpus (once)"):
-        text = tokenize_corpus(corpus, loaded.tokenizer, work / "corpus")
-    with progress() as bar:
+    first = accelerator.is_main_process
+    with progress(hidden=not first) as bar:
+        reading = bar.add_task("tokenising", total=None, note="the corpus, once")
         training = bar.add_task("training", total=run_settings.tokens, note="")
         scoring = bar.add_task("scoring", total=None, note="every student on held-out text")
+        with accelerator.main_process_first():  # one tokenises, the others find its arrays
+            text = tokenize_corpus(
+                source,
+                loaded.tokenizer,
+                work / "corpus",
+                max_documents,
+                lambda done, total: bar.update(reading, completed=done, total=total),
+            )
+        if corpus_name is None:
+            cut = f", the first {max_documents:,} documents" if max_documents else ""
+            corpus_name = source.name + cut
+        bar.update(training, note="cutting the teacher")
+        meter = Meter()
 
         def on_step(report: "StepReport") -> None:
-            largest = report.losses[0]
-            note = f"loss {largest.relation:.3f} + {largest.similarity:.3f}"
+            speed = meter.per_second(report.tokens)
+            found = report.losses[0]
+            note = f"{speed:,.0f} tokens/s, loss {found.relation:.3f} + {found.similarity:.3f}"
             bar.update(training, completed=report.tokens, note=note)
 
         bundle = distil(
             loaded,
             sub_space,
             text,
-            corpus_name or corpus.name,
+            corpus_name,
             run_settings,
             out.name,
             work,
             out,
-            device=device,
+            accelerator=accelerator,
+            cache=teacher_cache,
             version=version,
             checkpoint_seconds=checkpoint_seconds,
             progress=Progress(
                 on_step, lambda done, total: bar.update(scoring, completed=done, total=total)
             ),
         )
+    if not first:
+        return
+    if losses := read_losses(work / LOSSES):
+        plot_losses(losses, work / "losses.png")
     if json_:
         print_json(json.loads(bundle.spec.model_dump_json()))
     else:

@@ -17,14 +17,14 @@ from autodistil.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.candidates import Candidate
 from autodistil.corpus import Batch, Corpus
 from autodistil.distillation import distil
-from autodistil.evaluation import Measure, evaluate_students
-from autodistil.importance import cut_superlm, teacher_encoder
+from autodistil.evaluation import evaluate_students
 from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
+from autodistil.start import cut_superlm, teacher_encoder
 from autodistil.superlm import SPEC, TOKENIZER, WEIGHTS, SuperLM, write_bundle_files
 from autodistil.teacher import Teacher
 from autodistil.tensors import EncoderConfig, tensor_shapes
 from autodistil.training import Trainer
-from autodistil.training_settings import TrainingSettings
+from autodistil.training_settings import StartSettings, TrainingSettings
 from autodistil.versions import software_versions
 
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]
@@ -65,6 +65,9 @@ SETTINGS = TrainingSettings(
     length_weights=(2.0, 1.0),
     random_students=1,
     relation_heads=2,
+    neighbours=2,
+    learning_rate=1e-3,
+    start=StartSettings(calibration_batches=2),
     precision="fp32",
 )
 
@@ -188,7 +191,7 @@ def assemble_bundle(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: P
         teacher_encoder(teacher),
         teacher.architecture,
         [batch],
-        Measure(settings.relation_heads, settings.temperature),
+        settings.measured,
     )
     spec = SuperLMSpec(
         name="assembled",

@@ -10,11 +10,11 @@ from autodistil.architecture import HeadPolicy, SubSpace, partition
 from autodistil.budget import Budget
 from autodistil.corpus import Corpus, tokenize_corpus
 from autodistil.distillation import Progress, distil
-from autodistil.evaluation import Measure, evaluate_students, held_out_batches
+from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.extraction import extract_student
-from autodistil.importance import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.search import Entry, search
 from autodistil.slicing import load_elastic
+from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.superlm import SuperLM, open_superlm
 from autodistil.teacher import Teacher, load_teacher
 from autodistil.training import StepReport
@@ -73,7 +73,7 @@ def test_the_candidates_are_scored_with_the_weights_that_ship(
         teacher_encoder(teacher),
         teacher.architecture,
         held_out_batches(corpus.held_out),
-        Measure(SETTINGS.relation_heads, SETTINGS.temperature),
+        SETTINGS.measured,
     )
     for candidate in free_superlm.candidates:
         found = (candidate.relation_loss, candidate.similarity_loss)
@@ -148,7 +148,10 @@ def test_zero_tokens_ship_the_untrained_slices(
 ) -> None:
     untrained = SETTINGS.model_copy(update={"tokens": 0})
     superlm = run(teacher, corpus, tmp_path, settings=untrained)
-    start = cut_superlm(teacher, ONE_SPACE, calibration_batches(corpus.train, SETTINGS.seed))
+    calibration = calibration_batches(
+        corpus.train, SETTINGS.seed, SETTINGS.start.calibration_batches
+    )
+    start = cut_superlm(teacher, ONE_SPACE, calibration, SETTINGS.start)
     stored = load_file(superlm.weights_path)
     assert all(torch.equal(stored[name], t.half()) for name, t in start.tensors.items())
     assert superlm.spec.provenance.steps == 0

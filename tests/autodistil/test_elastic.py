@@ -6,7 +6,7 @@ from transformers import BertConfig, BertModel
 
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.elastic import ElasticEncoder, KeptLayers, LayerOutput, mean_pool
-from autodistil.importance import teacher_encoder
+from autodistil.start import teacher_encoder
 from autodistil.teacher import Teacher
 from autodistil.tensors import EncoderConfig, layer_tensor, split_layer_tensor, tensor_shapes
 from tests.factories import (

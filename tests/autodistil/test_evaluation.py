@@ -4,8 +4,7 @@ import torch
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch, Corpus
 from autodistil.elastic import ElasticEncoder, KeptLayers
-from autodistil.evaluation import Measure, evaluate_students, held_out_batches
-from autodistil.importance import teacher_encoder
+from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.relations import (
     relation_loss,
     relation_scores,
@@ -14,11 +13,13 @@ from autodistil.relations import (
     similarity_loss,
 )
 from autodistil.slicing import load_elastic, slice_student
+from autodistil.start import teacher_encoder
 from autodistil.superlm import SuperLM
 from autodistil.teacher import Teacher
+from autodistil.training_settings import ObjectiveSettings
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch, random_tensors
 
-MEASURE = Measure(relation_heads=4, temperature=0.1)
+MEASURE = ObjectiveSettings(relation_heads=4, temperature=0.1)
 
 
 def alone(

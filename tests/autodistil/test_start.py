@@ -8,10 +8,14 @@ from torch import Tensor
 from autodistil.architecture import HeadPolicy, SubSpace
 from autodistil.corpus import Batch, Corpus
 from autodistil.elastic import ElasticEncoder
-from autodistil.importance import Start, calibration_batches, cut_superlm, teacher_encoder
+from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
 from autodistil.teacher import Teacher
 from autodistil.tensors import layer_tensor, tensor_shapes
+from autodistil.training_settings import StartSettings
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch
+
+PLAIN = StartSettings(least_squares=False)
+"""Cut only, so that what is cut can be found again by its values."""
 
 FULL = SubSpace(
     name="full",
@@ -46,7 +50,7 @@ def channel_order(teacher: Teacher, start: Start) -> Tensor:
 def test_the_permuted_teacher_at_full_size_is_the_teacher(
     teacher: Teacher, calibration: list[Batch]
 ) -> None:
-    start = cut_superlm(teacher, FULL, calibration)
+    start = cut_superlm(teacher, FULL, calibration, PLAIN)
     order = channel_order(teacher, start)
     assert sorted(order.tolist()) == list(range(64))
     assert order.tolist() != list(range(64))
@@ -68,7 +72,7 @@ def test_the_permuted_teacher_at_full_size_is_the_teacher(
 def test_heads_and_neurons_are_reordered_and_keep_their_width(
     teacher: Teacher, calibration: list[Batch]
 ) -> None:
-    start = cut_superlm(teacher, FULL, calibration)
+    start = cut_superlm(teacher, FULL, calibration, PLAIN)
     for layer in range(4):
         name = layer_tensor(layer, "attention.self.query.bias")
         theirs = teacher.tensors[name].view(4, 16)
@@ -99,7 +103,7 @@ def test_channels_come_by_falling_mean_magnitude_after_every_layer_norm(
         for batch in calibration:
             valid = batch.attention_mask.bool()
             model(batch.input_ids, batch.attention_mask)
-    order = channel_order(teacher, cut_superlm(teacher, FULL, calibration))
+    order = channel_order(teacher, cut_superlm(teacher, FULL, calibration, PLAIN))
     ranked = sums[order]
     assert (ranked[:-1] >= ranked[1:] * (1 - 1e-5)).all()
 
@@ -119,7 +123,7 @@ def test_dead_heads_neurons_and_channels_are_what_a_narrow_student_loses(
     space = FREE_SPACE.model_copy(
         update={"layers": (4,), "heads": (3,), "hidden": (32,), "ffn_percent": (500,)}
     )
-    start = cut_superlm(changed, space, calibration)
+    start = cut_superlm(changed, space, calibration, PLAIN)
     dead = set(changed.tensors["embeddings.LayerNorm.bias"][dead_channels].tolist())
     assert not dead & set(start.tensors["embeddings.LayerNorm.bias"].tolist())
     for layer in range(4):
@@ -144,7 +148,7 @@ def test_a_layer_that_changes_nothing_is_dropped_first(
                 tensor.fill_(float("weight" in name))
         if name.startswith("encoder.layer.0.output.LayerNorm"):
             tensor.fill_(float("weight" in name))
-    start = cut_superlm(changed, STOCK_SPACE, calibration)
+    start = cut_superlm(changed, STOCK_SPACE, calibration, PLAIN)
     assert start.teacher_layers == (0, 2, 3)
 
 
@@ -153,7 +157,7 @@ def test_kept_layers_are_nested_and_hold_the_last(
     space: SubSpace, teacher: Teacher, calibration: list[Batch]
 ) -> None:
     every_depth = space.model_copy(update={"layers": (1, 2, 3)})
-    start = cut_superlm(teacher, every_depth, calibration)
+    start = cut_superlm(teacher, every_depth, calibration, PLAIN)
     assert list(start.kept_layers) == [1, 2, 3]
     for depth, layers in start.kept_layers.items():
         assert len(layers) == depth
@@ -170,7 +174,7 @@ def test_kept_layers_are_nested_and_hold_the_last(
 def test_stored_layers_come_from_the_teacher_layers_they_name(
     teacher: Teacher, calibration: list[Batch]
 ) -> None:
-    start = cut_superlm(teacher, STOCK_SPACE, calibration)
+    start = cut_superlm(teacher, STOCK_SPACE, calibration, PLAIN)
     for stored, layer in enumerate(start.teacher_layers):
         part = "intermediate.dense.bias"
         theirs = set(teacher.tensors[layer_tensor(layer, part)].tolist())
@@ -181,7 +185,7 @@ def test_stored_layers_come_from_the_teacher_layers_they_name(
 def halves(teacher: Teacher, calibration: list[Batch]) -> tuple[Start, SubSpace]:
     """The teacher with each head of 16 split into two of 8, nothing cut away."""
     space = FULL.model_copy(update={"head_width": 8})
-    return cut_superlm(teacher, space, calibration), space
+    return cut_superlm(teacher, space, calibration, PLAIN), space
 
 
 def first_layer(
@@ -251,7 +255,7 @@ def test_the_start_shares_no_memory_with_the_teacher(
     teacher: Teacher, calibration: list[Batch]
 ) -> None:
     before = {name: tensor.clone() for name, tensor in teacher.tensors.items()}
-    start = cut_superlm(teacher, FULL, calibration)
+    start = cut_superlm(teacher, FULL, calibration, PLAIN)
     for tensor in start.tensors.values():
         tensor.zero_()
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.tensors.items())

@@ -1,12 +1,16 @@
 import json
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import datasets
+import numpy as np
+
 from autodistil.superlm import open_superlm
-from tests.factories import STOCK_SPACE, write_corpus, write_teacher
+from tests.factories import STOCK_SPACE, document, write_corpus, write_teacher
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
@@ -52,3 +56,35 @@ def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
     assert resumed.candidates == whole.candidates
     assert (tmp_path / "killed.work" / "losses.jsonl").read_text().splitlines() == rows
     assert resumed.spec.provenance.tokens_seen >= 60_000
+
+
+def cut(folder: Path, corpus: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Cut a SuperLM without training it."""
+    teacher = folder / "teacher"
+    if not teacher.exists():
+        write_teacher(teacher)
+    (folder / "space.json").write_text(STOCK_SPACE.model_dump_json())
+    words = [sys.executable, "-m", "cli.main", "train", "--teacher", teacher, "--tokens", "0"]
+    words += ["--space", folder / "space.json", "--out", folder / "toy", "--threads", "1"]
+    return subprocess.run(
+        [*map(str, words), "--corpus", corpus, *options], capture_output=True, text=True
+    )
+
+
+def test_a_data_set_can_be_the_corpus_and_the_bundle_says_how_much_of_it(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    rows = datasets.Dataset.from_dict({"text": [document(rng) for _ in range(50)]})
+    rows.to_parquet(tmp_path / "words.parquet")
+    done = cut(tmp_path, f"dataset:{tmp_path / 'words.parquet'}", "--max-documents", "30")
+    assert done.returncode == 0, done.stderr
+    provenance = open_superlm(tmp_path / "toy").spec.provenance
+    assert provenance.corpus == "words.parquet, the first 30 documents"
+    (starts,) = (tmp_path / "toy.work" / "corpus").glob("*-train/documents.npy")
+    assert int(np.load(starts)[-1]) + 1 == 29  # and one held out
+
+
+def test_a_corpus_that_is_none_is_a_wrong_call(tmp_path: Path) -> None:
+    for corpus, reason in {"hub:a b": "names no data set", "/nowhere": "no files named"}.items():
+        done = cut(tmp_path, corpus)
+        assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr

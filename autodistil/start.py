@@ -1,0 +1,123 @@
+"""The start of a SuperLM: cut out of the teacher, most important parts first, and corrected."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autodistil.architecture import SubSpace
+from autodistil.corpus import Batch, TokenizedText
+from autodistil.elastic import ElasticEncoder, KeptLayers
+from autodistil.importance import measure_importance, order_channels
+from autodistil.layer_choice import order_layers
+from autodistil.least_squares import ReorderedTeacher, correct, spread
+from autodistil.permutation import permute
+from autodistil.teacher import Teacher
+from autodistil.tensors import layer_tensor, split_layer_tensor, tensor_shapes
+from autodistil.training_settings import StartSettings
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the training of a SuperLM starts.
+
+    Attributes:
+        tensors: Tensors of the largest student, cut from the permuted teacher.
+        kept_layers: Stored layers per depth.
+        teacher_layers: For every stored layer, the teacher's layer it was copied from.
+        channels: For every hidden channel of the SuperLM, the teacher's.
+    """
+
+    tensors: dict[str, Tensor]
+    kept_layers: dict[int, tuple[int, ...]]
+    teacher_layers: tuple[int, ...]
+    channels: tuple[int, ...]
+
+    def save(self, path: Path, made_from: str) -> None:
+        """Write it as safetensors; `made_from` names all that it depends on."""
+        facts = {
+            "made_from": made_from,
+            "kept_layers": {str(depth): layers for depth, layers in self.kept_layers.items()},
+            "teacher_layers": self.teacher_layers,
+            "channels": self.channels,
+        }
+        partial = path.with_name(path.name + ".partial")
+        save_file(self.tensors, partial, metadata={"start": json.dumps(facts)})
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path, made_from: str) -> Self | None:
+        """Read what `save` wrote; None if there is none, it is damaged, or of other making."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads((file.metadata() or {})["start"])
+                if facts["made_from"] != made_from:
+                    return None
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError):
+            return None
+        kept_layers = {int(depth): tuple(layers) for depth, layers in facts["kept_layers"].items()}
+        return cls(tensors, kept_layers, tuple(facts["teacher_layers"]), tuple(facts["channels"]))
+
+
+def calibration_batches(text: TokenizedText, seed: int, batches: int = 8) -> list[Batch]:
+    """Sentences to measure on, about 1,600 tokens a batch; the same for the same seed."""
+    return [text.batch(np.random.default_rng([seed, 0xCA11, i]), 64, 32) for i in range(batches)]
+
+
+def teacher_encoder(teacher: Teacher) -> ElasticEncoder:
+    """The teacher as an `ElasticEncoder`, frozen."""
+    layers: KeptLayers = {teacher.architecture.layers: tuple(range(teacher.architecture.layers))}
+    encoder = ElasticEncoder(teacher.tensors, teacher.encoder, layers)
+    return encoder.requires_grad_(False).eval()
+
+
+def cut_superlm(
+    teacher: Teacher,
+    space: SubSpace,
+    calibration: Iterable[Batch],
+    settings: StartSettings | None = None,
+) -> Start:
+    """Cut the largest student of a sub-space out of the teacher, most important parts first.
+
+    Args:
+        teacher: The teacher.
+        space: The sub-space; its largest student must fit inside the teacher.
+        calibration: A few thousand tokens of text to measure importance on.
+        settings: What is measured, and whether the cut is corrected.
+    """
+    settings = settings or StartSettings()
+    batches = list(calibration)
+    encoder, architecture = teacher_encoder(teacher), teacher.architecture
+    ranked = order_layers(settings, encoder, architecture, batches)
+    stored = sorted(ranked[: space.layers[-1]])
+    kept_layers = {
+        depth: tuple(sorted(stored.index(layer) for layer in ranked[:depth]))
+        for depth in space.layers
+    }
+    importance = measure_importance(encoder, architecture, batches)
+    channels = order_channels(importance, settings.importance)
+    permuted = permute(teacher, space, importance, channels, settings.permute_parts)
+    tensors = {}
+    for name, shape in tensor_shapes(space.largest, teacher.encoder).items():
+        source = name
+        if split := split_layer_tensor(name):
+            source = layer_tensor(stored[split[0]], split[1])
+        tensors[name] = permuted[source][tuple(slice(size) for size in shape)].clone()
+    if settings.least_squares:
+        correct(
+            ElasticEncoder(tensors, teacher.encoder, kept_layers),
+            spread(space),
+            ReorderedTeacher(encoder, architecture, permuted, channels, batches),
+            stored,
+            settings.ridge,
+        )
+    kept = channels[: space.largest.hidden].tolist()
+    return Start(tensors, kept_layers, tuple(stored), tuple(kept))
