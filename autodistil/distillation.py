@@ -176,7 +176,7 @@ def _score(
 
     losses = evaluate_students(
         superlm.float().cpu().eval(),
-        space,
+        space.students(),
         teacher_encoder(teacher),
         teacher.architecture,
         batches,

@@ -4,13 +4,13 @@ The teacher runs once per batch. Students of equal widths share the layers that 
 in common; the result is the same as running each alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autodistil.architecture import Architecture, SubSpace
+from autodistil.architecture import Architecture
 from autodistil.corpus import Batch, TokenizedText
 from autodistil.elastic import ElasticEncoder, LayerOutput
 from autodistil.objective import losses, make_target
@@ -31,25 +31,25 @@ def held_out_batches(
 @torch.inference_mode()
 def evaluate_students(
     superlm: ElasticEncoder,
-    space: SubSpace,
+    students: Iterable[Architecture],
     teacher: ElasticEncoder,
     teacher_architecture: Architecture,
     batches: list[Batch],
     objective: ObjectiveSettings,
     on_student: Callable[[], None] = lambda: None,
 ) -> dict[Architecture, tuple[float, float]]:
-    """Relation loss and similarity loss of every student, averaged over the batches.
+    """Relation loss and similarity loss of students, averaged over the batches.
 
     Args:
         superlm: The SuperLM.
-        space: Its sub-space.
+        students: Students of it.
         teacher: The teacher.
         teacher_architecture: The teacher's sizes.
         batches: Held-out text.
         objective: How both are measured; the last layers are compared, by KL.
         on_student: Called whenever a student was run on one batch, for progress.
     """
-    sums = dict.fromkeys(space.students(), (0.0, 0.0))
+    sums = dict.fromkeys(students, (0.0, 0.0))
     for batch in batches:
         output = teacher(batch.input_ids, batch.attention_mask, teacher_architecture)
         target = make_target(objective, [output], batch.attention_mask)

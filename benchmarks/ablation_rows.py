@@ -3,6 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+RECIPE: dict[str, Any] = {
+    "learning_rate": 5e-4,
+    "batch_tokens": 2048,
+    "lengths": [32, 64, 128],
+    "length_weights": [6, 2, 1],
+    "neighbours": 4,
+    "thinned": 0.6,
+}
+"""The recipe of the shipped SuperLMs, from which every row differs in what it asks."""
+
 TOKENS = 150_000
 """Tokens of every row, unless it says otherwise; 0 is the start alone."""
 
@@ -66,7 +76,9 @@ ROWS: dict[str, Row] = {
     "loss/hidden-relations": Row("objective", {"hidden_weight": 1.0}),
     "loss/kept-channels": Row("objective", {"channel_weight": 3.0}),
     # Sampling.
-    "sampling/no-neighbours": Row("sampling", {"neighbours": 1}),
+    "sampling/rows-alone": Row("sampling", {"neighbours": 1, "thinned": 0.0}),
+    "sampling/neighbours-only": Row("sampling", {"neighbours": 8, "thinned": 0.0}),
+    "sampling/thinned-only": Row("sampling", {"neighbours": 1}),
     "sampling/four-random": Row("sampling", {"random_students": 4}),
     "sampling/four-stratified": Row(
         "sampling", {"extremes": [], "random_students": 4, "stratified": True}

@@ -12,6 +12,9 @@ from autodistil.elastic import ElasticEncoder, mean_pool
 from autodistil.task_data import read_stsb
 from autodistil.teacher import Teacher
 
+Scorer = Callable[[ElasticEncoder, Architecture], float]
+"""STS-B dev of a student of a SuperLM."""
+
 
 def three(space: SubSpace) -> list[Architecture]:
     """Smallest, middle (the middle of every axis), and largest."""
@@ -26,7 +29,7 @@ def three(space: SubSpace) -> list[Architecture]:
     return [space.smallest, same[len(same) // 2], space.largest]
 
 
-def stsb_scorer(teacher: Teacher, data: Path) -> Callable[[ElasticEncoder, Architecture], float]:
+def stsb_scorer(teacher: Teacher, data: Path) -> Scorer:
     """A function that scores a student in place, without extraction, on STS-B dev."""
     pairs = read_stsb(data)
     texts = pairs.first + (pairs.second or [])

@@ -187,7 +187,7 @@ def assemble_bundle(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: P
     teacher.tokenizer.save_pretrained(bundle / TOKENIZER)
     losses = evaluate_students(
         trainer.superlm.float(),
-        space,
+        space.students(),
         teacher_encoder(teacher),
         teacher.architecture,
         [batch],

@@ -69,7 +69,7 @@ def test_the_candidates_are_scored_with_the_weights_that_ship(
 ) -> None:
     losses = evaluate_students(
         load_elastic(free_superlm),
-        free_superlm.spec.space,
+        free_superlm.spec.space.students(),
         teacher_encoder(teacher),
         teacher.architecture,
         held_out_batches(corpus.held_out),

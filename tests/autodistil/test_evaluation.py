@@ -52,7 +52,7 @@ def test_the_losses_equal_those_of_every_slice_run_alone(
     batches = held_out_batches(corpus.held_out, rounds=1)[:2]
     losses = evaluate_students(
         load_elastic(superlm),
-        spec.space,
+        spec.space.students(),
         teacher_encoder(teacher),
         teacher.architecture,
         batches,
@@ -84,7 +84,12 @@ def test_sharing_prefixes_changes_nothing_whatever_layers_are_kept(
     superlm = ElasticEncoder(tensors, teacher.encoder, kept)
     batches = [random_batch(teacher.encoder.vocab_size, rows=4, tokens=15, seed=s) for s in (0, 1)]
     losses = evaluate_students(
-        superlm, space, teacher_encoder(teacher), teacher.architecture, batches, MEASURE
+        superlm,
+        space.students(),
+        teacher_encoder(teacher),
+        teacher.architecture,
+        batches,
+        MEASURE,
     )
     for student, found in losses.items():
         with torch.no_grad():
@@ -100,7 +105,7 @@ def test_progress_is_told_once_per_student_and_batch(teacher: Teacher) -> None:
     calls: list[int] = []
     evaluate_students(
         superlm,
-        STOCK_SPACE,
+        STOCK_SPACE.students(),
         teacher_encoder(teacher),
         teacher.architecture,
         [random_batch(50), random_batch(50, seed=1), random_batch(50, seed=2)],
@@ -117,7 +122,9 @@ def test_the_teacher_itself_has_no_loss(teacher: Teacher) -> None:
     )
     assert list(space.students()) == [sizes]
     encoder = teacher_encoder(teacher)
-    losses = evaluate_students(encoder, space, encoder, sizes, [random_batch(50)], MEASURE)
+    losses = evaluate_students(
+        encoder, space.students(), encoder, sizes, [random_batch(50)], MEASURE
+    )
     assert losses[sizes] == pytest.approx((0.0, 0.0), abs=1e-6)
     assert min(losses[sizes]) >= 0
 
