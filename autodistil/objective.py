@@ -126,7 +126,7 @@ def losses(
     relation = torch.stack(relations).mean()
     student = similarity_log_probabilities(hidden, mask, settings.temperature)
     similarity = similarity_loss(student, target.similarity)
-    total = relation + settings.similarity_weight * similarity
+    total = settings.relation_weight * relation + settings.similarity_weight * similarity
     if target.hidden is not None:
         far = relation_loss(hidden_scores(hidden, mask), target.hidden, mask)
         total = total + settings.hidden_weight * far

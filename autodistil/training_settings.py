@@ -34,7 +34,8 @@ class ObjectiveSettings(BaseModel):
         relation_layers: `last` compares the last layers; `every` all of a student's layers with
             the teacher's layers that they were cut from.
         teacher_layer: The teacher's layer that a student's last one is compared with; -1: the last.
-        similarity_weight: Weight of the similarity loss beside the relation loss.
+        relation_weight: Weight of the relation loss.
+        similarity_weight: Weight of the similarity loss.
         temperature: Of the similarity loss.
         hidden_weight: Weight of the relations between the last hidden states of tokens.
         channel_weight: Weight of the squared error of the last hidden state's kept channels.
@@ -47,6 +48,7 @@ class ObjectiveSettings(BaseModel):
     relation_split: Literal["contiguous", "strided"] = "contiguous"
     relation_layers: Literal["last", "every"] = "last"
     teacher_layer: Annotated[int, Field(lt=0)] = -1
+    relation_weight: Weight = 1.0
     similarity_weight: Weight = 1.0
     temperature: Annotated[float, Field(gt=0)] = 0.05
     hidden_weight: Weight = 0.0

@@ -1,0 +1,90 @@
+"""The baseline of every SuperLM: the same architecture distilled alone, for the same tokens.
+
+    python benchmarks/alone.py BUNDLE --teacher FOLDER --corpus TEXT-FOLDER --out FOLDER
+
+For the smallest, middle, and largest student of a bundle, trains a SuperLM that holds this student
+only, from the same start and by the same settings, and writes three folders that `autodistil
+evaluate` takes: `shared` (out of the bundle), `alone`, and `untrained` (the slice at step 0).
+Stopped, the same command goes on.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import torch
+from students import three
+
+from autodistil.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.corpus import Corpus, tokenize_corpus
+from autodistil.distillation import distil
+from autodistil.extraction import extract_student
+from autodistil.quiet import quiet_transformers
+from autodistil.superlm import SuperLM, open_superlm
+from autodistil.teacher import Teacher, load_teacher
+from autodistil.training_settings import TrainingSettings
+
+
+def main() -> None:
+    """Write the folders."""
+    quiet_transformers()
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    superlm = open_superlm(arguments.bundle)
+    teacher = load_teacher(arguments.teacher)
+    teacher = dataclasses.replace(teacher, name=superlm.spec.teacher.name)
+    corpus = tokenize_corpus(arguments.corpus, teacher.tokenizer, arguments.out / "corpus")
+    settings = TrainingSettings.model_validate(superlm.spec.provenance.settings)
+    untrained = settings.model_copy(update={"tokens": 0})
+    whole = distil_again(superlm.spec.space, untrained, "untrained", teacher, corpus, arguments.out)
+    for student in three(superlm.spec.space):
+        extract(superlm, student, arguments.out / f"shared-{student.name}")
+        extract(whole, student, arguments.out / f"untrained-{student.name}")
+        name = f"alone-{student.name}"
+        space = only(student, superlm.spec.space)
+        alone = distil_again(space, settings, name.lower(), teacher, corpus, arguments.out)
+        extract(alone, student, arguments.out / name)
+        print(name, flush=True)
+
+
+def only(student: Architecture, space: SubSpace) -> SubSpace:
+    """A sub-space of one student."""
+    return space.model_copy(
+        update={
+            "layers": (student.layers,),
+            "hidden": (student.hidden,),
+            "ffn_percent": (student.intermediate * 100 // student.hidden,),
+            "heads": () if space.head_policy is HeadPolicy.STOCK else (student.heads,),
+        }
+    )
+
+
+def distil_again(
+    space: SubSpace,
+    settings: TrainingSettings,
+    name: str,
+    teacher: Teacher,
+    corpus: Corpus,
+    out: Path,
+) -> SuperLM:
+    """Train a SuperLM, or open what an earlier call trained."""
+    bundle = out / "bundles" / name
+    if not bundle.is_dir():
+        distil(teacher, space, corpus, "the same", settings, name, out / "work" / name, bundle)
+    return open_superlm(bundle)
+
+
+def extract(superlm: SuperLM, student: Architecture, folder: Path) -> None:
+    """Write a student's folder, if it is not there."""
+    if not folder.is_dir():
+        candidate = next(c for c in superlm.candidates if c.architecture == student)
+        extract_student(superlm, candidate, folder)
+
+
+if __name__ == "__main__":
+    main()
