@@ -70,6 +70,18 @@ superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLM again (hours); needs C
 	  --space tiny --heads stock --tokens 9M --threads 1 \
 	  --work build/minilm-l6-tiny.work --out models_store/superlms/minilm-l6-tiny
 
+.PHONY: bench-train
+bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs CORPUS=text-folder
+	$(BIN)/python benchmarks/training_step.py --teacher "$(TEACHER)" --corpus "$(CORPUS)"
+
+.PHONY: ablations
+ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (hours); needs DATA, CORPUS
+	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
+
+.PHONY: baselines
+baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder
+	$(BIN)/python benchmarks/baselines.py --teacher "$(TEACHER)" --data "$(DATA)" --out build/baselines
+
 .PHONY: lock
 lock: ## Write requirements.lock anew from the versions that pip picks for pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

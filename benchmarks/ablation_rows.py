@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RECIPE: dict[str, Any] = {
-    "learning_rate": 5e-4,
+    "learning_rate": 3e-4,
     "batch_tokens": 2048,
     "lengths": [32, 64, 128],
     "length_weights": [6, 2, 1],
     "neighbours": 4,
     "thinned": 0.6,
 }
-"""The recipe of the shipped SuperLMs, from which every row differs in what it asks."""
+"""The recipe from which every row differs in what it asks."""
 
-TOKENS = 150_000
+TOKENS = 100_000
 """Tokens of every row, unless it says otherwise; 0 is the start alone."""
 
 
@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         question: Which of the tables it stands in.
-        settings: Training settings that differ from the shipped recipe.
+        settings: Training settings that differ from the recipe.
         space: Name of the sub-space.
         tokens: Tokens seen.
         k: Number of sub-spaces that the space below the teacher is cut into.
@@ -38,8 +38,8 @@ class Row:
     teacher_heads: bool = False
 
 
-def _start(**changes: Any) -> Row:
-    return Row("start", {"start": changes}, tokens=0)
+def _start(space: str = "tiny", **changes: Any) -> Row:
+    return Row("start", {"start": changes}, space, tokens=0)
 
 
 ROWS: dict[str, Row] = {
@@ -59,10 +59,19 @@ ROWS: dict[str, Row] = {
     "start/least-squares-ridge-1": _start(ridge=1.0),
     "start/least-squares-first-layers": _start(layers="first"),
     "start/least-squares-spaced-layers": _start(layers="spaced"),
+    "start/small-magnitude": _start("small", least_squares=False),
+    "start/small-least-squares": _start("small"),
+    "start/base-magnitude": _start("base", least_squares=False),
+    "start/base-least-squares": _start("base"),
     # The same after training.
     "recipe": Row("objective"),
     "start/trained-without-least-squares": Row("start", {"start": {"least_squares": False}}),
+    "start/base-trained-without-least-squares": Row(
+        "start", {"start": {"least_squares": False}, "learning_rate": 1e-4}, "base"
+    ),
     # Loss.
+    "loss/similarity-only": Row("objective", {"relation_weight": 0.0}),
+    "loss/mostly-kept-channels": Row("objective", {"relation_weight": 0.1, "channel_weight": 3.0}),
     "loss/relation-only": Row("objective", {"similarity_weight": 0.0}),
     "loss/similarity-x10": Row("objective", {"similarity_weight": 10.0}),
     "loss/mse-softmax": Row("objective", {"relation_loss": "mse-softmax"}),
@@ -89,7 +98,7 @@ ROWS: dict[str, Row] = {
 }
 """By name."""
 
-for rate in (1e-4, 3e-4, 1e-3, 2e-3):
+for rate in (3e-5, 1e-4, 3e-4, 1e-3):
     for space in ("tiny", "small", "base"):
         ROWS[f"rate/{space}-{rate:g}"] = Row("rate", {"learning_rate": rate}, space)
 for space in ("tiny", "small"):
@@ -98,4 +107,4 @@ for space in ("tiny", "small"):
 for seed in (0, 1, 2):
     for k in (1, 2, 3):
         # Each of the K SuperLMs sees its share, so that all of a partition see the same together.
-        ROWS[f"partition/k{k}-seed{seed}"] = Row("partition", {"seed": seed}, "all", 450_000, k)
+        ROWS[f"partition/k{k}-seed{seed}"] = Row("partition", {"seed": seed}, "all", 300_000, k)

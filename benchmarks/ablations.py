@@ -11,6 +11,7 @@ vectors, without fine-tuning, of the smallest, middle, and largest student.
 
 import argparse
 import datetime
+import hashlib
 import json
 import platform
 import tempfile
@@ -27,10 +28,10 @@ from autodistil.corpus import Corpus, tokenize_corpus
 from autodistil.elastic import ElasticEncoder
 from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.quiet import quiet_transformers
-from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
 from autodistil.teacher import Teacher, load_teacher
 from autodistil.training import Trainer
-from autodistil.training_settings import ObjectiveSettings, TrainingSettings
+from autodistil.training_settings import ObjectiveSettings, StartSettings, TrainingSettings
 
 RESULTS = Path(__file__).parents[1] / "docs" / "experiments.jsonl"
 CACHE = Path("build/ablations")
@@ -108,14 +109,28 @@ def train(
     space: SubSpace, settings: TrainingSettings, teacher: Teacher, corpus: Corpus
 ) -> ElasticEncoder:
     """A SuperLM by the settings, ready to be scored."""
-    calibration = calibration_batches(corpus.train, 0, settings.start.calibration_batches)
-    start = cut_superlm(teacher, space, calibration, settings.start)
+    start = cached_start(space, settings.start, teacher, corpus)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             teacher, space, start, corpus.train, settings, Path(folder), cache=CACHE / "teacher"
         )
         trainer.run(checkpoint_seconds=float("inf"))
     return trainer.superlm.eval()
+
+
+def cached_start(
+    space: SubSpace, settings: StartSettings, teacher: Teacher, corpus: Corpus
+) -> Start:
+    """The start of a run; made once for all rows that share it."""
+    made_from = f"{space.model_dump_json()} {settings.model_dump_json()} {corpus.sha256}"
+    path = CACHE / "starts" / hashlib.sha256(made_from.encode()).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = Start.load(path, made_from)
+    if start is None:
+        calibration = calibration_batches(corpus.train, 0, settings.calibration_batches)
+        start = cut_superlm(teacher, space, calibration, settings)
+        start.save(path, made_from)
+    return start
 
 
 def read_results() -> list[dict[str, Any]]:
