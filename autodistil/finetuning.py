@@ -140,7 +140,7 @@ def finetune(
     seed: int,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
 ) -> FinetuningResult:
-    """Fine-tune the model of a folder, which stays as it is.
+    """Fine-tune the model of a folder, which stays as it is; on a GPU, if there is one.
 
     Args:
         folder: A folder that `transformers` loads.
@@ -159,14 +159,18 @@ def finetune(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         loaded = load_folder(folder)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cpu":
+            # PyTorch's fused attention for CPUs is slow to go backward, see elastic.py.
+            loaded.model.set_attn_implementation("eager")
         limit = min(recipe.max_length, loaded.model.config.max_position_embeddings)
         started = time.monotonic()
         rng = np.random.default_rng(seed)
         if recipe.max_examples is not None and recipe.max_examples < len(train):
             train = train.take(sorted(rng.permutation(len(train))[: recipe.max_examples].tolist()))
-        rows = _Rows(loaded.tokenizer, train, limit)
-        dev_rows = _Rows(loaded.tokenizer, dev, limit)
-        model = Classifier(loaded, len(task.labels) or 1, recipe.dropout)
+        rows = _Rows(loaded.tokenizer, train, limit, device)
+        dev_rows = _Rows(loaded.tokenizer, dev, limit, device)
+        model = Classifier(loaded, len(task.labels) or 1, recipe.dropout).to(device)
         curve = []
         for epoch in _epochs(model, rows, task, recipe, rng, on_step):
             predicted = _predict(model, dev_rows, task, recipe)
@@ -194,15 +198,20 @@ class _Rows:
     """Tokenized examples, from which batches are padded."""
 
     def __init__(
-        self, tokenizer: "PreTrainedTokenizerBase", examples: Examples, max_length: int
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        examples: Examples,
+        max_length: int,
+        device: torch.device,
     ) -> None:
         texts = [examples.first] if examples.second is None else [examples.first, examples.second]
         encoded = tokenizer(*texts, truncation=True, max_length=max_length)
         self._columns = {
-            name: [torch.tensor(ids) for ids in rows] for name, rows in encoded.items()
+            name: [torch.tensor(ids, device=device) for ids in rows]
+            for name, rows in encoded.items()
         }
         self._padding = {"input_ids": tokenizer.pad_token_id or 0}
-        self.labels = torch.tensor(examples.labels)
+        self.labels = torch.tensor(examples.labels, device=device)
         self.lengths = np.array([len(ids) for ids in encoded["input_ids"]])
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -289,5 +298,5 @@ def _predict(model: Classifier, rows: _Rows, task: Task, recipe: Recipe) -> Valu
         indices = order[start : start + 2 * recipe.batch_size]
         logits = model(recipe.precision, **rows.batch(indices.tolist()))
         values = logits[:, 0] if task.regression else logits.argmax(1)
-        predicted[indices] = values.double().numpy()
+        predicted[indices] = values.double().cpu().numpy()
     return predicted
