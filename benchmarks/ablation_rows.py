@@ -70,6 +70,11 @@ ROWS: dict[str, Row] = {
         "start", {"start": {"least_squares": False}, "learning_rate": 1e-4}, "base"
     ),
     # Loss.
+    "loss/similarity-and-hidden": Row("objective", {"relation_weight": 0.0, "hidden_weight": 1.0}),
+    "loss/all-three": Row("objective", {"relation_weight": 0.3, "hidden_weight": 1.0}),
+    "loss/all-three-every-layer": Row(
+        "objective", {"relation_weight": 0.3, "hidden_weight": 1.0, "relation_layers": "every"}
+    ),
     "loss/similarity-only": Row("objective", {"relation_weight": 0.0}),
     "loss/mostly-kept-channels": Row("objective", {"relation_weight": 0.1, "channel_weight": 3.0}),
     "loss/relation-only": Row("objective", {"similarity_weight": 0.0}),

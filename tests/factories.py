@@ -7,25 +7,17 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.candidates import Candidate
 from autodistil.corpus import Batch, Corpus
 from autodistil.distillation import distil
-from autodistil.evaluation import evaluate_students
-from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
-from autodistil.start import cut_superlm, teacher_encoder
-from autodistil.superlm import SPEC, TOKENIZER, WEIGHTS, SuperLM, write_bundle_files
+from autodistil.superlm import SPEC, SuperLM
 from autodistil.teacher import Teacher
 from autodistil.tensors import EncoderConfig, tensor_shapes
-from autodistil.training import Trainer
 from autodistil.training_settings import StartSettings, TrainingSettings
-from autodistil.versions import software_versions
 
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]
 WORDS = [on + vowel + coda for on in _ONSETS for vowel in _VOWELS for coda in _CODAS]
@@ -167,61 +159,6 @@ def make_bundle(
     return distil(
         teacher, space, corpus, "made-up words", SETTINGS, name, folder / "run", folder / name
     )
-
-
-def assemble_bundle(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path) -> SuperLM:
-    """The steps of `distil` one by one, each on a few rows of text: fast for any teacher."""
-    batch = corpus.train.batch(np.random.default_rng(0), 8, 16)
-    settings = SETTINGS.model_copy(
-        update={"tokens": 100, "batch_tokens": 64, "lengths": (16,), "length_weights": (1.0,),
-                "relation_heads": 1}
-    )  # fmt: skip
-    start = cut_superlm(teacher, space, [batch])
-    trainer = Trainer(teacher, space, start, corpus.train, settings, folder / "work")
-    trainer.run()
-    bundle = folder / "bundle"
-    bundle.mkdir()
-    save_file(
-        {n: t.detach() for n, t in trainer.superlm.half().tensors().items()}, bundle / WEIGHTS
-    )
-    teacher.tokenizer.save_pretrained(bundle / TOKENIZER)
-    losses = evaluate_students(
-        trainer.superlm.float(),
-        space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        [batch],
-        settings.measured,
-    )
-    spec = SuperLMSpec(
-        name="assembled",
-        version=1,
-        teacher=TeacherSpec(
-            name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
-        ),
-        encoder=teacher.encoder,
-        space=space,
-        kept_layers=start.kept_layers,
-        teacher_layers=start.teacher_layers,
-        pooling=None,
-        files={},
-        provenance=Provenance(
-            corpus="made-up words",
-            corpus_sha256=corpus.sha256,
-            tokens_seen=trainer.tokens_seen,
-            steps=trainer.step,
-            settings=settings.model_dump(mode="json"),
-            held_out_tokens=batch.tokens,
-            versions=software_versions(),
-            created_at="2026-01-01T00:00:00+00:00",
-        ),
-    )
-    heads = teacher.architecture.heads
-    candidates = [
-        Candidate.build(student, space, teacher.encoder, heads, losses[student])
-        for student in space.students()
-    ]
-    return write_bundle_files(bundle, spec, candidates)
 
 
 def rehash(folder: Path) -> None:

@@ -6,20 +6,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autodistil.architecture import HeadPolicy, SubSpace, partition
-from autodistil.budget import Budget
-from autodistil.corpus import Corpus, tokenize_corpus
+from autodistil.architecture import SubSpace
+from autodistil.corpus import Corpus
 from autodistil.distillation import Progress, distil
 from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.extraction import extract_student
-from autodistil.search import Entry, search
 from autodistil.slicing import load_elastic
 from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.superlm import SuperLM, open_superlm
 from autodistil.teacher import Teacher, load_teacher
 from autodistil.training import StepReport
 from autodistil.training_settings import TrainingSettings
-from tests.factories import SETTINGS, STOCK_SPACE, assemble_bundle, write_teacher
+from tests.factories import SETTINGS, STOCK_SPACE
 
 ONE_SPACE = STOCK_SPACE.model_copy(update={"hidden": (16,), "ffn_percent": (200,)})
 FEW = SETTINGS.model_copy(update={"tokens": 300})
@@ -169,68 +167,3 @@ def test_a_sentence_embedder_gives_pooling_students(
     assert superlm.spec.pooling == "mean"
     receipt = extract_student(superlm, superlm.candidates[0], tmp_path / "student")
     assert "1_Pooling/config.json" in receipt.files
-
-
-def corner(space: SubSpace) -> SubSpace:
-    """The lower ends of a space: its students are the same, but few."""
-    changes = {
-        axis: getattr(space, axis)[:2] for axis in ("layers", "hidden", "ffn_percent", "heads")
-    }
-    return space.model_copy(update=changes)
-
-
-def check_students(superlm: SuperLM, folder: Path) -> None:
-    """Search, slice, export, and verify the best student and the smallest one."""
-    entries = [
-        Entry(superlm.spec.reference, candidate, superlm.spec.teacher_cost)
-        for candidate in superlm.candidates
-    ]
-    least = min(candidate.params for candidate in superlm.candidates)
-    for name, budget in {"best": Budget(macs="100%"), "least": Budget(params=least)}.items():
-        candidate = search(entries, budget).best.candidate
-        receipt = extract_student(superlm, candidate, folder / name)
-        assert receipt.stock == candidate.stock
-        assert candidate.stock or superlm.spec.space.head_policy is HeadPolicy.TEACHER
-        assert receipt.parity.max_abs_difference <= 1e-5
-
-
-@pytest.mark.parametrize("policy", HeadPolicy)
-def test_the_whole_path_holds_for_the_space_of_a_small_teacher(
-    policy: HeadPolicy, corpus_folder: Path, tmp_path: Path
-) -> None:
-    teacher = make_teacher(tmp_path, 2, 128, 2)
-    corpus = tokenize_corpus(corpus_folder, teacher.tokenizer, tmp_path / "cache")
-    space = corner(partition(teacher.architecture, 3, policy)[0])
-    check_students(run(teacher, corpus, tmp_path, space), tmp_path)
-
-
-@pytest.mark.parametrize("policy", HeadPolicy)
-@pytest.mark.parametrize(
-    ("layers", "hidden", "heads"),
-    [
-        (2, 128, 2),
-        (6, 384, 12),
-        (12, 128, 4),
-        pytest.param(12, 384, 12, marks=pytest.mark.slow),
-        pytest.param(6, 768, 12, marks=pytest.mark.slow),
-        pytest.param(12, 768, 12, marks=pytest.mark.slow),
-    ],
-)
-def test_the_whole_path_holds_for_random_teachers(
-    policy: HeadPolicy, layers: int, hidden: int, heads: int, corpus: Corpus, tmp_path: Path
-) -> None:
-    """Every step of `distil`, on a few rows of text instead of tens of thousands of tokens."""
-    teacher = make_teacher(tmp_path, layers, hidden, heads)
-    for space in partition(teacher.architecture, 3, policy)[:: 1 if layers == 2 else 2]:
-        superlm = assemble_bundle(teacher, corner(space), corpus, tmp_path / space.name)
-        check_students(superlm, tmp_path / space.name)
-
-
-def make_teacher(folder: Path, layers: int, hidden: int, heads: int) -> Teacher:
-    sizes = {
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": heads,
-        "intermediate_size": 4 * hidden,
-    }
-    return load_teacher(str(write_teacher(folder / "teacher", **sizes)))

@@ -23,12 +23,12 @@ from transformers import (
 )
 
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
-from autodistil.corpus import tokenize_corpus
+from autodistil.corpus import Corpus, tokenize_corpus
 from autodistil.distillation import distil
 from autodistil.errors import UnsupportedTeacher
 from autodistil.extraction import extract_student
 from autodistil.superlm import open_superlm
-from autodistil.teacher import load_teacher
+from autodistil.teacher import Teacher, load_teacher
 from tests.factories import SETTINGS, VOCABULARY, build_tokenizer, write_teacher
 
 FAST = [(2, 128), (6, 128)]
@@ -67,31 +67,32 @@ def test_a_teacher_of_this_size_becomes_students_that_load(
         head_width=64,
         intermediate=4 * hidden,
     )
-    space = ends(partition(teacher.architecture, 3, policy)[0])
+    corpus = tokenize_corpus(corpus_folder, teacher.tokenizer, tmp_path / "cache")
+    spaces = partition(teacher.architecture, 3, policy)
+    for space in spaces if layers == 2 else spaces[:1]:
+        check_path(teacher, ends(space), corpus, tmp_path / space.name)
+
+
+def check_path(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path) -> None:
+    """Cut, train a little, bundle, extract the smallest and the largest student, load them."""
+    settings = SETTINGS.model_copy(update={"tokens": 500, "relation_heads": 1})
     bundle = distil(
-        teacher,
-        space,
-        tokenize_corpus(corpus_folder, teacher.tokenizer, tmp_path / "cache"),
-        "made-up words",
-        SETTINGS.model_copy(update={"tokens": 500, "relation_heads": 1}),
-        "sized",
-        tmp_path / "work",
-        tmp_path / "bundle",
+        teacher, space, corpus, "made-up words", settings, "sized", folder / "work", folder / "out"
     )
-    superlm = open_superlm(tmp_path / "bundle")
+    superlm = open_superlm(folder / "out")
     assert superlm == bundle
     assert superlm.spec.teacher.architecture == teacher.architecture
     assert superlm.spec.provenance.steps > 1
     assert {candidate.architecture for candidate in superlm.candidates} == set(space.students())
     for architecture in {space.smallest, space.largest}:
         (candidate,) = (c for c in superlm.candidates if c.architecture == architecture)
-        folder = tmp_path / architecture.name
-        receipt = extract_student(superlm, candidate, folder)
+        student = folder / architecture.name
+        receipt = extract_student(superlm, candidate, student)
         assert receipt.parity.max_abs_difference <= 1e-5
         # A student with heads of its own width carries its model class, which is ours.
-        model = AutoModel.from_pretrained(folder, trust_remote_code=not candidate.stock)
+        model = AutoModel.from_pretrained(student, trust_remote_code=not candidate.stock)
         assert sum(p.numel() for p in model.parameters()) == candidate.params
-        words = AutoTokenizer.from_pretrained(folder)("Ba be bi.", return_tensors="pt")
+        words = AutoTokenizer.from_pretrained(student)("Ba be bi.", return_tensors="pt")
         with torch.inference_mode():
             hidden_state = model(**words).last_hidden_state
         assert hidden_state.shape[-1] == architecture.hidden
