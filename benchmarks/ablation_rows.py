@@ -92,6 +92,20 @@ ROWS: dict[str, Row] = {
     # Sampling.
     "sampling/rows-alone": Row("sampling", {"neighbours": 1, "thinned": 0.0}),
     "sampling/neighbours-only": Row("sampling", {"neighbours": 8, "thinned": 0.0}),
+    "sampling/neighbours-16": Row("sampling", {"neighbours": 16, "thinned": 0.0}),
+    "sampling/neighbours-similarity-x10": Row(
+        "sampling", {"neighbours": 8, "thinned": 0.0, "similarity_weight": 10.0}
+    ),
+    "sampling/neighbours-similarity-x10-hidden": Row(
+        "sampling",
+        {"neighbours": 8, "thinned": 0.0, "similarity_weight": 10.0, "hidden_weight": 1.0},
+    ),
+    "sampling/neighbours-rows-of-32": Row(
+        "sampling", {"neighbours": 8, "thinned": 0.0, "lengths": [32], "length_weights": [1]}
+    ),
+    "sampling/neighbours-4096-slots": Row(
+        "sampling", {"neighbours": 8, "thinned": 0.0, "batch_tokens": 4096}
+    ),
     "sampling/thinned-only": Row("sampling", {"neighbours": 1}),
     "sampling/four-random": Row("sampling", {"random_students": 4}),
     "sampling/four-stratified": Row(
