@@ -117,14 +117,14 @@ class TrainingSettings(ObjectiveSettings):
     """
 
     tokens: Annotated[int, Field(ge=0)] = 5_000_000
-    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+    batch_tokens: Annotated[int, Field(ge=64)] = 2048
     accumulate: Annotated[int, Field(ge=1, le=4096)] = 1
     distinct_batches: Annotated[int, Field(ge=1)] | None = None
     lengths: tuple[int, ...] = (32, 64, 128)
-    length_weights: tuple[float, ...] = (4.0, 2.0, 1.0)
+    length_weights: tuple[float, ...] = (6.0, 2.0, 1.0)
     neighbours: Annotated[int, Field(ge=1)] = 8
     thinned: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3e-4
     embedding_rate: Weight = 0.1
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.02
     weight_decay: Weight = 0.01

@@ -65,6 +65,8 @@ ROWS: dict[str, Row] = {
     "start/base-least-squares": _start("base"),
     # The same after training.
     "recipe": Row("objective"),
+    "recipe/seed-1": Row("objective", {"seed": 1}),
+    "recipe/seed-2": Row("objective", {"seed": 2}),
     "start/trained-without-least-squares": Row("start", {"start": {"least_squares": False}}),
     "start/base-trained-without-least-squares": Row(
         "start", {"start": {"least_squares": False}, "learning_rate": 1e-4}, "base"
