@@ -59,7 +59,8 @@ bench: $(INSTALLED) ## Time plans, extractions, and whole requests; prints a Mar
 .PHONY: results
 results: $(TRAIN_INSTALLED) ## STS-B table of docs/results.md; needs DATA=glue-folder CORPUS=text-folder
 	$(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
-	  --corpus "$(CORPUS)" --tokens 0 --out build/minilm-l6-tiny
+	  --corpus "$(CORPUS)" --settings docs/recipes/minilm-l6-tiny-1.json --tokens 0 \
+	  --out build/minilm-l6-tiny
 	$(BIN)/python benchmarks/stsb_table.py --untrained build/minilm-l6-tiny \
 	  --trained models_store/superlms/minilm-l6-tiny --teacher "$(TEACHER)" --data "$(DATA)"
 
@@ -67,7 +68,7 @@ results: $(TRAIN_INSTALLED) ## STS-B table of docs/results.md; needs DATA=glue-f
 superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLM again (hours); needs CORPUS=text-folder
 	$(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
 	  --corpus "$(CORPUS)" --corpus-name "English Wikipedia articles (CC BY-SA 3.0) and public-domain books" \
-	  --space tiny --heads stock --tokens 9M --threads 1 \
+	  --space tiny --heads stock --settings docs/recipes/minilm-l6-tiny-1.json --tokens 9M --threads 1 \
 	  --work build/minilm-l6-tiny.work --out models_store/superlms/minilm-l6-tiny
 
 .PHONY: bench-train
