@@ -181,7 +181,7 @@ def _scores(
 
 
 def _print(rows: "list[ModelScores]") -> None:
-    columns = {"model": "model", "MACs": "macs", "params": "params"}
+    columns = {"model": "name", "MACs": "macs", "params": "params"}
     columns |= {task: task for task in rows[0].tasks} | {"average": "average"}
     cells = []
     for row in rows:

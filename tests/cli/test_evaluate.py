@@ -102,6 +102,8 @@ def test_other_data_are_scored_anew(models: Path, data: Path, tmp_path: Path) ->
         done = invoke(models / "small", "--data", folder, "--out", out, "--threads", "1")
         assert done.exit_code == 0
         assert "stsb-zero-shot" in done.stdout
+        row = next(line for line in done.stdout.splitlines() if line.startswith("│"))
+        assert row.split("│")[1].strip() == "small"
         assert len(json.loads(out.read_text())["scores"]) == known
 
 
