@@ -155,7 +155,8 @@ def _reader(path: Path) -> Callable[[Any], Iterable[dict[str, Any]]]:
 
 def _documents(what: str, load: Callable[[Any], Iterable[dict[str, Any]]]) -> Iterator[Document]:
     """Documents of the rows that `load` gets from the `datasets` library."""
-    datasets = _import_datasets()
+    datasets = import_datasets()
+    datasets.disable_progress_bars()
     try:
         rows = load(datasets)
         columns = getattr(rows, "column_names", None)  # not every data set says them in advance
@@ -176,12 +177,15 @@ def _documents(what: str, load: Callable[[Any], Iterable[dict[str, Any]]]) -> It
         raise InvalidInput(f"{what} cannot be read: {error}") from error
 
 
-def _import_datasets() -> Any:
+def import_datasets() -> Any:
+    """The `datasets` library, which is an extra.
+
+    Raises:
+        InvalidInput: It is not installed; says how to get it.
+    """
     try:
-        datasets = importlib.import_module("datasets")
+        return importlib.import_module("datasets")
     except ImportError as error:
         raise InvalidInput(
             "Reading data sets needs a library more: pip install 'autodistil[hub]'."
         ) from error
-    datasets.disable_progress_bars()
-    return datasets

@@ -3,7 +3,7 @@
 import datetime
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -14,20 +14,12 @@ from autodistil.candidates import Candidate
 from autodistil.corpus import Batch, Corpus
 from autodistil.elastic import ElasticEncoder
 from autodistil.evaluation import evaluate_students, held_out_batches
-from autodistil.loss_curve import LossRow, read_losses, thin_losses, write_losses
+from autodistil.loss_curve import LOSSES, LossRow, read_losses, thin_losses, write_losses
 from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
-from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
-from autodistil.superlm import (
-    LOSSES,
-    TOKENIZER,
-    WEIGHTS,
-    SuperLM,
-    open_superlm,
-    write_bundle_files,
-)
+from autodistil.start import load_or_cut, teacher_encoder
+from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
 from autodistil.teacher import Teacher
-from autodistil.training import LOSSES as STEP_LOSSES
-from autodistil.training import StepReport, Trainer
+from autodistil.training import Trainer
 from autodistil.training_settings import TrainingSettings
 from autodistil.versions import software_versions
 
@@ -39,11 +31,13 @@ class Progress:
     """Where a run reports to.
 
     Attributes:
+        on_cut: Called while the teacher is cut, see `autodistil.start.cut_superlm`: done, total.
         on_step: Called after every training step.
         on_student: Called whenever a student was scored on a held-out batch: done, total.
     """
 
-    on_step: Callable[[StepReport], None] = lambda report: None
+    on_cut: Callable[[int, int], None] = lambda done, total: None
+    on_step: Callable[[LossRow], None] = lambda row: None
     on_student: Callable[[int, int], None] = lambda done, total: None
 
 
@@ -84,44 +78,56 @@ def distil(
     progress = progress or Progress()
     accelerator = accelerator or Accelerator(cpu=True)
     with accelerator.main_process_first():
-        start = _start(teacher, space, corpus, settings, work)
+        facts = (settings.start.model_dump_json(), settings.seed, space.model_dump_json())
+        start = load_or_cut(
+            work / START,
+            f"{facts} {teacher.sha256} {len(corpus.train)} {corpus.train.tokens}",
+            teacher,
+            space,
+            corpus.train,
+            settings.start,
+            settings.seed,
+            progress.on_cut,
+        )
     trainer = Trainer(teacher, space, start, corpus.train, settings, work, accelerator, cache)
     trainer.run(checkpoint_seconds, progress.on_step)
-    if accelerator.is_main_process:
-        losses = read_losses(work / STEP_LOSSES)
-        provenance = Provenance(
-            corpus=corpus_name,
-            corpus_sha256=corpus.sha256,
-            tokens_seen=trainer.tokens_seen,
-            steps=trainer.step,
-            settings=settings.model_dump(mode="json"),
-            held_out_tokens=sum(batch.tokens for batch in _held_out(corpus, teacher)),
-            versions=software_versions(),
-            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        )
-        spec = SuperLMSpec(
-            name=name,
-            version=version,
-            teacher=TeacherSpec(
-                name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
-            ),
-            encoder=teacher.encoder,
-            space=space,
-            kept_layers=start.kept_layers,
-            teacher_layers=start.teacher_layers,
-            pooling="mean" if teacher.mean_pooled else None,
-            files={},
-            provenance=provenance,
-        )
-        trainer.superlm.half()  # what ships is what is scored
-        partial = bundle.with_name(bundle.name + ".partial")
-        _write_files(partial, trainer.superlm, teacher, losses)
-        candidates = _score(trainer.superlm, teacher, space, corpus, settings, progress)
-        write_bundle_files(partial, spec, candidates)
-        shutil.rmtree(bundle, ignore_errors=True)
-        partial.rename(bundle)
+    if not accelerator.is_main_process:
+        accelerator.wait_for_everyone()
+        return open_superlm(bundle)
+    held_out = held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
+    provenance = Provenance(
+        corpus=corpus_name,
+        corpus_sha256=corpus.sha256,
+        tokens_seen=trainer.tokens_seen,
+        steps=trainer.step,
+        settings=settings.model_dump(mode="json"),
+        held_out_tokens=sum(batch.tokens for batch in held_out),
+        versions=software_versions(),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    spec = SuperLMSpec(
+        name=name,
+        version=version,
+        teacher=TeacherSpec(
+            name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
+        ),
+        encoder=teacher.encoder,
+        space=space,
+        kept_layers=start.kept_layers,
+        teacher_layers=start.teacher_layers,
+        pooling="mean" if teacher.mean_pooled else None,
+        files={},
+        provenance=provenance,
+    )
+    trainer.superlm.half()  # what ships is what is scored
+    partial = bundle.with_name(bundle.name + ".partial")
+    _write_files(partial, trainer.superlm, teacher, read_losses(work / LOSSES))
+    candidates = _score(trainer.superlm, teacher, space, held_out, settings, progress)
+    written = write_bundle_files(partial, spec, candidates)
+    shutil.rmtree(bundle, ignore_errors=True)
+    partial.rename(bundle)
     accelerator.wait_for_everyone()
-    return open_superlm(bundle)
+    return replace(written, folder=bundle)
 
 
 def _write_files(
@@ -137,36 +143,14 @@ def _write_files(
         write_losses(folder / LOSSES, thin_losses(losses))
 
 
-def _held_out(corpus: Corpus, teacher: Teacher) -> list[Batch]:
-    return held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
-
-
-def _start(
-    teacher: Teacher, space: SubSpace, corpus: Corpus, settings: TrainingSettings, work: Path
-) -> Start:
-    """Cut the SuperLM, or read the cut that a run with the same settings left in `work`."""
-    facts = (settings.start.model_dump_json(), settings.seed, space.model_dump_json())
-    made_from = f"{facts} {teacher.sha256} {len(corpus.train)} {corpus.train.tokens}"
-    work.mkdir(parents=True, exist_ok=True)
-    start = Start.load(work / START, made_from)
-    if start is None:
-        calibration = calibration_batches(
-            corpus.train, settings.seed, settings.start.calibration_batches
-        )
-        start = cut_superlm(teacher, space, calibration, settings.start)
-        start.save(work / START, made_from)
-    return start
-
-
 def _score(
     superlm: ElasticEncoder,
     teacher: Teacher,
     space: SubSpace,
-    corpus: Corpus,
+    batches: list[Batch],
     settings: TrainingSettings,
     progress: Progress,
 ) -> list[Candidate]:
-    batches = _held_out(corpus, teacher)
     done, total = 0, len(batches) * space.size
 
     def on_student() -> None:

@@ -1,6 +1,6 @@
 """STS-B without fine-tuning: how well the cosine of two sentence vectors follows people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from autodistil.task_data import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
 MAX_LENGTH = 128
 """Tokens of a text; the rest is cut off."""
@@ -35,14 +36,33 @@ def folder_embedder(folder: Path, batch_size: int = 64) -> Embed:
     Raises:
         InvalidInput: There is no loadable model in the folder.
     """
+    loaded = load_folder(folder)
+    model: Any = loaded.model
+    model.eval()
+
+    def hidden_states(tokens: Mapping[str, "Tensor"]) -> "Tensor":
+        hidden: Tensor = model(**tokens).last_hidden_state
+        return hidden
+
+    return pooling_embedder(hidden_states, loaded.tokenizer, batch_size)
+
+
+def pooling_embedder(
+    hidden_states: Callable[[Mapping[str, "Tensor"]], "Tensor"],
+    tokenizer: "PreTrainedTokenizerBase",
+    batch_size: int = 64,
+) -> Embed:
+    """Mean-pooled hidden states of any model.
+
+    Args:
+        hidden_states: From what the tokenizer made of a batch, `input_ids` and `attention_mask` of
+            [batch, tokens] among it, to [batch, tokens, hidden].
+        tokenizer: The model's.
+        batch_size: Texts of a batch.
+    """
     import torch
 
     from autodistil.elastic import mean_pool
-
-    loaded = load_folder(folder)
-    model: Any = loaded.model
-    tokenizer = loaded.tokenizer
-    model.eval()
 
     @torch.inference_mode()
     def embed(texts: list[str]) -> "Tensor":
@@ -58,8 +78,7 @@ def folder_embedder(folder: Path, batch_size: int = 64) -> Embed:
                 max_length=MAX_LENGTH,
                 return_tensors="pt",
             )
-            hidden = model(**tokens).last_hidden_state
-            parts.append(mean_pool(hidden, tokens["attention_mask"]))
+            parts.append(mean_pool(hidden_states(tokens), tokens["attention_mask"]))
         vectors = torch.cat(parts)
         restored = torch.empty_like(vectors)
         restored[torch.tensor(order)] = vectors

@@ -4,7 +4,6 @@ The paper names importance as future work; DynaBERT and Minitron order parts by 
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from autodistil.architecture import Architecture
 from autodistil.corpus import Batch
 from autodistil.elastic import ElasticEncoder
 from autodistil.tensors import layer_tensor
+from autodistil.training_settings import ChannelMeasure
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Importance:
 
     Attributes:
         channels: Mean magnitude after every LayerNorm, [hidden].
-        covariance: Of the channels, summed over all LayerNorms, [hidden, hidden].
+        covariance: Of the channels, summed over all LayerNorms, [hidden, hidden]; None if the
+            measure of the channels does not ask for it.
         heads: Mean norm of what a head adds to the residual stream, [layers, heads].
         neurons: Mean norm of what a neuron adds to it, [layers, intermediate].
         query_key: Second moments of each head's queries plus keys, [layers, heads, width, width].
@@ -29,7 +30,7 @@ class Importance:
     """
 
     channels: Tensor
-    covariance: Tensor
+    covariance: Tensor | None
     heads: Tensor
     neurons: Tensor
     query_key: Tensor
@@ -38,13 +39,22 @@ class Importance:
 
 @torch.inference_mode()
 def measure_importance(
-    encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]
+    encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch], measure: ChannelMeasure
 ) -> Importance:
-    """Run the teacher over calibration text and measure all its parts."""
+    """Run the teacher over calibration text and measure all its parts.
+
+    Args:
+        encoder: The teacher.
+        teacher: Its sizes.
+        batches: Calibration text.
+        measure: How channels will be ordered by `order_channels`.
+    """
     tensors = encoder.tensors()
     layers, heads, width = teacher.layers, teacher.heads, teacher.head_width
     channels = torch.zeros(teacher.hidden)
-    covariance = torch.zeros(teacher.hidden, teacher.hidden)
+    covariance = None
+    if measure in ("variance", "columns"):
+        covariance = torch.zeros(teacher.hidden, teacher.hidden)
     head_scores, neurons = torch.zeros(layers, heads), torch.zeros(layers, teacher.intermediate)
     query_key = torch.zeros(layers, heads, width, width)
     context = torch.zeros(layers, heads, width, width)
@@ -69,22 +79,27 @@ def measure_importance(
             context[layer] += _second_moments(split)
         for state in states:
             channels += state[valid].abs().sum(0)
-            centred = state[valid] - state[valid].mean(0)
-            covariance += centred.T @ centred
+            if covariance is not None:
+                centred = state[valid] - state[valid].mean(0)
+                covariance += centred.T @ centred
     return Importance(channels, covariance, head_scores, neurons, query_key, context)
 
 
-def order_channels(
-    importance: Importance, measure: Literal["magnitude", "variance", "columns", "none"]
-) -> Tensor:
-    """Hidden channels from the most to the least important, [hidden]."""
+def order_channels(importance: Importance, measure: ChannelMeasure) -> Tensor:
+    """Hidden channels from the most to the least important, [hidden].
+
+    Raises:
+        ValueError: The importance was measured for another measure.
+    """
     if measure == "magnitude":
         return importance.channels.argsort(descending=True)
+    if measure == "none":
+        return torch.arange(len(importance.channels))
+    if importance.covariance is None:
+        raise ValueError(f"{measure} needs the covariance of the channels, which was not measured")
     if measure == "variance":
         return importance.covariance.diagonal().argsort(descending=True)
-    if measure == "columns":
-        return _select_columns(importance.covariance)
-    return torch.arange(len(importance.channels))
+    return _select_columns(importance.covariance)
 
 
 def _select_columns(covariance: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ One solution serves all students: an input that a student does not have counts a
 see the corrected output of earlier ones, so they make up for their remaining errors, too.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch
 from autodistil.elastic import ElasticEncoder, LayerOutput
+from autodistil.shared_regression import LayerNormRegression, MatrixRegression
 from autodistil.tensors import layer_tensor
 
 
@@ -69,18 +70,41 @@ class ReorderedTeacher:
         self._permuted, self._channels = permuted, channels
         self.batches = batches
         self.valid = [batch.attention_mask.bool() for batch in batches]
-        self._hidden = [[encoder.embed(b.input_ids, architecture.hidden) for b in batches]]
-        for layer in range(architecture.layers - 1):
-            self._hidden.append([self._run(layer, number).hidden for number in range(len(batches))])
 
-    def embedded(self, number: int) -> Tensor:
-        """Embeddings of a batch without its padding, [tokens, hidden]."""
-        return self._hidden[0][number][self.valid[number]][:, self._channels]
+    def embedded(self) -> list[Tensor]:
+        """Embeddings of every batch without its padding, [tokens, hidden]."""
+        return [
+            hidden[valid][:, self._channels]
+            for hidden, valid in zip(self._embed(), self.valid, strict=True)
+        ]
 
-    def layer(self, layer: int, number: int) -> TeacherLayer:
-        """What a layer computed on a batch."""
-        tensors, valid = self._encoder.tensors(), self.valid[number]
-        hidden, output = self._hidden[layer][number], self._run(layer, number)
+    def layers(self, wanted: Sequence[int]) -> Iterator[list[TeacherLayer]]:
+        """What layers computed, for every batch; only the current hidden states are held.
+
+        Args:
+            wanted: Indices of the layers, rising.
+        """
+        hidden = self._embed()
+        for layer in range(wanted[-1] + 1):
+            found = []
+            for number, (before, valid) in enumerate(zip(hidden, self.valid, strict=True)):
+                mask = valid[:, None, None, :]
+                output = self._encoder.layer(before, mask, layer, self._architecture)
+                hidden[number] = output.hidden
+                if layer in wanted:
+                    found.append(self._describe(layer, before, output, valid))
+            if layer in wanted:
+                yield found
+
+    def _embed(self) -> list[Tensor]:
+        width = self._architecture.hidden
+        return [self._encoder.embed(batch.input_ids, width) for batch in self.batches]
+
+    def _describe(
+        self, layer: int, hidden: Tensor, output: LayerOutput, valid: Tensor
+    ) -> TeacherLayer:
+        """Of a layer's input and output, what the SuperLM's parts are to come near to."""
+        tensors = self._encoder.tensors()
 
         def kept(x: Tensor) -> Tensor:
             return x[valid][:, self._channels]
@@ -101,113 +125,10 @@ class ReorderedTeacher:
             hidden=kept(output.hidden),
         )
 
-    def _run(self, layer: int, number: int) -> LayerOutput:
-        mask = self.valid[number][:, None, None, :]
-        return self._encoder.layer(self._hidden[layer][number], mask, layer, self._architecture)
-
 
 _KINDS = ("weight", "bias")
-_REWEIGHTINGS = 3
-"""Rounds in which the students' weights and the solution settle; more change it little."""
-
-
-class _Moments(NamedTuple):
-    """Sums over the tokens of students of the same widths.
-
-    Attributes:
-        inputs: x x^T, the last input being the constant 1 of the bias, [in + 1, in + 1].
-        both: x y^T, [in + 1, out].
-        targets: y^2, [out].
-    """
-
-    inputs: Tensor
-    both: Tensor
-    targets: Tensor
-
-
-@dataclass
-class _Linear:
-    """min ||W x + b - y||^2 over all students; a student lacks inputs and outputs past its widths.
-
-    Students are weighted by the inverse of their error, which asks for small relative errors.
-    Unweighted, narrow students, which err most, would rule at the cost of wide ones.
-    """
-
-    moments: dict[tuple[int, int], _Moments] = field(default_factory=dict)
-
-    def add(self, inputs: Tensor, targets: Tensor) -> None:
-        """Add tokens of a student: inputs [tokens, in], targets [tokens, out]."""
-        x = F.pad(inputs, (0, 1), value=1.0)
-        found = _Moments((x.T @ x).double(), (x.T @ targets).double(), (targets**2).sum(0).double())
-        key = (inputs.shape[1], targets.shape[1])
-        if key in self.moments:
-            found = _Moments(*(a + b for a, b in zip(found, self.moments[key], strict=True)))
-        self.moments[key] = found
-
-    def solve(self, weight: Tensor, bias: Tensor, ridge: float) -> None:
-        """Write the solution into weight [out, in] and bias [out], which it starts from."""
-        before = torch.cat([weight.T, bias[None]]).double()
-        solution = before
-        for _ in range(_REWEIGHTINGS):
-            shares = {key: 1 / self._error(key, solution) for key in self.moments}
-            solution = self._solve(before, shares, ridge)
-        weight.copy_(solution[:-1].T)
-        bias.copy_(solution[-1])
-
-    def _error(self, key: tuple[int, int], solution: Tensor) -> float:
-        """Squared error of the students of these widths per token and output."""
-        (inputs, outputs), moments = key, self.moments[key]
-        taken = torch.cat([solution[:inputs, :outputs], solution[-1:, :outputs]])
-        error = moments.targets.sum() - 2 * (taken * moments.both).sum()
-        error += (taken * (moments.inputs @ taken)).sum()
-        tokens = float(moments.inputs[-1, -1])
-        least = 1e-6 * float(moments.targets.sum())  # an exact fit may not rule the rest out
-        return (max(float(error), least) + 1e-12) / (tokens * outputs)
-
-    def _solve(self, before: Tensor, shares: dict[tuple[int, int], float], ridge: float) -> Tensor:
-        solution, width = before.clone(), len(before) - 1
-        ends = sorted({outputs for _, outputs in self.moments})
-        for low, high in zip([0, *ends[:-1]], ends, strict=True):
-            gram = torch.zeros(width + 1, width + 1, dtype=torch.float64)
-            right = torch.zeros(width + 1, high - low, dtype=torch.float64)
-            for (inputs, outputs), moments in self.moments.items():
-                if outputs >= high:
-                    index = torch.tensor([*range(inputs), width])
-                    share = shares[inputs, outputs]
-                    gram[index[:, None], index] += share * moments.inputs
-                    right[index] += share * moments.both[:, low:high]
-            pull = torch.ones(width + 1, dtype=torch.float64)
-            pull *= ridge * gram.diagonal()[:-1].mean()
-            pull[-1] = 0.0  # the bias is free
-            part = right + pull[:, None] * before[:, low:high]
-            solution[:, low:high] = torch.linalg.solve(gram + pull.diag(), part)
-        return solution
-
-
-@dataclass
-class _Scale:
-    """Scale and shift of every channel of a LayerNorm, by regression over all students."""
-
-    width: int
-    sums: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.sums = torch.zeros(5, self.width, dtype=torch.float64)
-
-    def add(self, normalised: Tensor, target: Tensor) -> None:
-        """Add tokens of a student, both [tokens, hidden]."""
-        x, y = normalised.double(), target.double()
-        self.sums[:, : x.shape[1]] += torch.stack(
-            [torch.ones_like(x).sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (x * y).sum(0)]
-        )
-
-    def solve(self, weight: Tensor, bias: Tensor) -> None:
-        """Write the solution into weight and bias, both [hidden]."""
-        count, x, y, xx, xy = self.sums
-        x, y = x / count, y / count
-        scale = (xy / count - x * y) / (xx / count - x * x).clamp(min=1e-8)
-        weight.copy_(scale)
-        bias.copy_(y - scale * x)
+_MATRICES = 6
+"""Of a layer: queries, keys, values, attention output, and the two of the FFN."""
 
 
 def spread(space: SubSpace) -> list[Architecture]:
@@ -237,6 +158,7 @@ def correct(
     teacher: ReorderedTeacher,
     teacher_layers: Sequence[int],
     ridge: float,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Correct a SuperLM in place.
 
@@ -246,8 +168,14 @@ def correct(
         teacher: The teacher's values to come near to.
         teacher_layers: For every stored layer, the teacher's layer it was cut from.
         ridge: Pull towards the cut weights, as a share of the mean second moment of the inputs.
+        on_progress: Called after every solved matrix: matrices done, in all.
     """
-    _Correction(superlm, students, teacher, ridge).run(teacher_layers)
+    solved, total = count(1), _MATRICES * len(teacher_layers)
+
+    def on_solved() -> None:
+        on_progress(next(solved), total)
+
+    _Correction(superlm, students, teacher, ridge, on_solved).run(teacher_layers)
 
 
 class _Correction:
@@ -259,8 +187,10 @@ class _Correction:
         students: Sequence[Architecture],
         teacher: ReorderedTeacher,
         ridge: float,
+        on_solved: Callable[[], None],
     ) -> None:
         self._superlm, self._teacher, self._ridge = superlm, teacher, ridge
+        self._on_solved = on_solved
         self._tensors = superlm.tensors()
         self._numbers = range(len(teacher.batches))
         self._students = students
@@ -268,17 +198,17 @@ class _Correction:
 
     def run(self, teacher_layers: Sequence[int]) -> None:
         self._embed()
-        for stored, layer in enumerate(teacher_layers):
+        for stored, wanted in enumerate(self._teacher.layers(teacher_layers)):
             active = [
                 student
                 for student in self._students
                 if stored in self._superlm.kept_layers[student.layers]
             ]
-            wanted = [self._teacher.layer(layer, number) for number in self._numbers]
             self._correct_layer(stored, active, wanted)
 
     def _embed(self) -> None:
-        scale = _Scale(max(student.hidden for student in self._students))
+        scale = LayerNormRegression(max(student.hidden for student in self._students))
+        wanted = self._teacher.embedded()
         for student in self._students:
             self._hidden[student] = []
             for number in self._numbers:
@@ -289,7 +219,7 @@ class _Correction:
                 weight, bias = self._norm_tensors("embeddings.LayerNorm", student.hidden)
                 plain = (embedded - bias) / weight
                 self._hidden[student].append(plain)
-                scale.add(plain, self._teacher.embedded(number)[:, : student.hidden])
+                scale.add(plain, wanted[number][:, : student.hidden])
         self._solve_norm("embeddings.LayerNorm", scale, self._hidden)
 
     def _correct_layer(
@@ -299,7 +229,7 @@ class _Correction:
             return layer_tensor(layer, part)
 
         for part, values in (("query", "queries"), ("key", "keys"), ("value", "values")):
-            problem = _Linear()
+            problem = MatrixRegression()
             for student, number in self._each(students):
                 target = getattr(wanted[number], values)[:, : student.attention_width]
                 problem.add(self._hidden[student][number], target)
@@ -311,7 +241,7 @@ class _Correction:
             {s: self._hidden[s] for s in students},
             [(teacher.attention_sum, teacher.attended) for teacher in wanted],
         )
-        problem = _Linear()
+        problem = MatrixRegression()
         for student, number in self._each(students):
             target = wanted[number].inner[:, : student.intermediate]
             problem.add(attended[student][number], target)
@@ -340,13 +270,13 @@ class _Correction:
         wanted: Sequence[tuple[Tensor, Tensor]],
     ) -> dict[Architecture, list[Tensor]]:
         """Correct what adds to the residual stream, and the LayerNorm after it; its output."""
-        problem = _Linear()
+        problem = MatrixRegression()
         for student, number in self._each(inputs):
             # What the residual lost is asked back from the matrix.
             target = wanted[number][0][:, : student.hidden] - residual[student][number]
             problem.add(inputs[student][number], target)
         self._solve(f"{name}.dense", problem)
-        scale = _Scale(max(student.hidden for student in inputs))
+        scale = LayerNormRegression(max(student.hidden for student in inputs))
         normalised: dict[Architecture, list[Tensor]] = {student: [] for student in inputs}
         for student, number in self._each(inputs):
             added = self._linear(f"{name}.dense", inputs[student][number], student.hidden)
@@ -377,16 +307,17 @@ class _Correction:
         weight = self._tensors[f"{name}.weight"][:out, : x.shape[1]]
         return F.linear(x, weight, self._tensors[f"{name}.bias"][:out])
 
-    def _solve(self, name: str, problem: _Linear) -> None:
+    def _solve(self, name: str, problem: MatrixRegression) -> None:
         weight, bias = (self._tensors[f"{name}.{kind}"] for kind in _KINDS)
         problem.solve(weight, bias, self._ridge)
+        self._on_solved()
 
     def _norm_tensors(self, name: str, width: int) -> tuple[Tensor, Tensor]:
         weight, bias = (self._tensors[f"{name}.{kind}"][:width] for kind in _KINDS)
         return weight, bias
 
     def _solve_norm(
-        self, name: str, scale: _Scale, normalised: dict[Architecture, list[Tensor]]
+        self, name: str, scale: LayerNormRegression, normalised: dict[Architecture, list[Tensor]]
     ) -> None:
         """Correct a LayerNorm and apply it, in place, to what was normalised."""
         scale.solve(*self._norm_tensors(name, scale.width))

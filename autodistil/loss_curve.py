@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autodistil.errors import InvalidInput, explain
 
+LOSSES = "losses.jsonl"
+"""Name of the file, in the folder of a run and in a bundle."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

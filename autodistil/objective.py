@@ -13,10 +13,12 @@ from torch import Tensor
 from autodistil.relations import (
     QueriesKeysValues,
     RelationTarget,
+    cosine_loss,
     hidden_scores,
     relation_loss,
     relation_scores,
     relation_target,
+    sentence_cosines,
     similarity_log_probabilities,
     similarity_loss,
 )
@@ -36,12 +38,14 @@ class Target(NamedTuple):
 
     Attributes:
         relations: The relations of one layer, or of every layer of the teacher.
+        cosines: Between the sentences of the batch, [batch, batch].
         similarity: Log-probabilities of the other sentences of the batch, [batch, batch].
         hidden: Relations between the last hidden states, if they are asked for.
         channels: Last hidden states in the SuperLM's order of channels, if they are asked for.
     """
 
     relations: tuple[RelationTarget, ...]
+    cosines: Tensor
     similarity: Tensor
     hidden: RelationTarget | None
     channels: Tensor | None
@@ -87,10 +91,11 @@ def make_target(
     mask, hidden = attention_mask, outputs[-1].hidden
     compared = outputs if settings.relation_layers == "every" else outputs[:1]
     relations = tuple(relation_target(_scores(settings, layer, mask), mask) for layer in compared)
-    similarity = similarity_log_probabilities(hidden, mask, settings.temperature)
+    cosines = sentence_cosines(hidden, mask)
     return Target(
         relations,
-        similarity,
+        cosines,
+        similarity_log_probabilities(cosines, settings.temperature),
         relation_target(hidden_scores(hidden, mask), mask) if settings.hidden_weight else None,
         (hidden if channels is None else hidden[..., channels])
         if settings.channel_weight
@@ -124,9 +129,12 @@ def losses(
         for layer, wanted in pairs
     ]
     relation = torch.stack(relations).mean()
-    student = similarity_log_probabilities(hidden, mask, settings.temperature)
+    cosines = sentence_cosines(hidden, mask)
+    student = similarity_log_probabilities(cosines, settings.temperature)
     similarity = similarity_loss(student, target.similarity)
     total = settings.relation_weight * relation + settings.similarity_weight * similarity
+    if settings.cosine_weight:
+        total = total + settings.cosine_weight * cosine_loss(cosines, target.cosines)
     if target.hidden is not None:
         far = relation_loss(hidden_scores(hidden, mask), target.hidden, mask)
         total = total + settings.hidden_weight * far

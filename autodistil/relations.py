@@ -160,24 +160,50 @@ class _KullbackLeibler(torch.autograd.Function):
         return gradient * gradients[0], None
 
 
-def similarity_log_probabilities(
-    hidden: Tensor, attention_mask: Tensor, temperature: float
-) -> Tensor:
-    """Log-softmax over the other sentences of a batch of their cosine similarity.
+def sentence_cosines(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Cosine similarities between the mean-pooled vectors of a batch's sentences.
 
     Args:
         hidden: Last hidden states, [batch, tokens, hidden].
         attention_mask: [batch, tokens].
+
+    Returns:
+        [batch, batch] in fp32.
+    """
+    # In bfloat16 a cosine is off by up to 0.004, which a small temperature would multiply.
+    with torch.autocast(hidden.device.type, enabled=False):
+        pooled = F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
+        return pooled @ pooled.T
+
+
+def similarity_log_probabilities(cosines: Tensor, temperature: float) -> Tensor:
+    """Log-softmax over the other sentences of a batch of their cosine similarity.
+
+    Args:
+        cosines: From `sentence_cosines`, [batch, batch].
         temperature: Divisor of the cosines.
 
     Returns:
         [batch, batch]; the diagonal is minus infinity.
     """
-    # In bfloat16 a cosine is off by up to 0.004, which the small temperature would multiply.
-    with torch.autocast(hidden.device.type, enabled=False):
-        pooled = F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
-        cosines = pooled @ pooled.T / temperature
-    return F.log_softmax(cosines.fill_diagonal_(float("-inf")), dim=-1)
+    scaled = (cosines / temperature).fill_diagonal_(float("-inf"))
+    return F.log_softmax(scaled, dim=-1)
+
+
+def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared error of the cosines between different sentences, as a share of the teacher's
+    variance; a scalar.
+
+    Unlike `similarity_loss`, it asks for the cosines themselves, those of unrelated sentences
+    included.
+
+    Args:
+        student: From `sentence_cosines`, [batch, batch].
+        teacher: The same of the teacher.
+    """
+    others = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
+    wanted = teacher[others]
+    return ((student[others] - wanted) ** 2).mean() / wanted.var().clamp_min(1e-6)
 
 
 def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:

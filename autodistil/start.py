@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -84,6 +84,7 @@ def cut_superlm(
     space: SubSpace,
     calibration: Iterable[Batch],
     settings: StartSettings | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Start:
     """Cut the largest student of a sub-space out of the teacher, most important parts first.
 
@@ -92,6 +93,8 @@ def cut_superlm(
         space: The sub-space; its largest student must fit inside the teacher.
         calibration: A few thousand tokens of text to measure importance on.
         settings: What is measured, and whether the cut is corrected.
+        on_progress: Called whenever a matrix was corrected, which takes most of the time: matrices
+            done, in all. Called once if none is.
     """
     settings = settings or StartSettings()
     batches = list(calibration)
@@ -102,7 +105,7 @@ def cut_superlm(
         depth: tuple(sorted(stored.index(layer) for layer in ranked[:depth]))
         for depth in space.layers
     }
-    importance = measure_importance(encoder, architecture, batches)
+    importance = measure_importance(encoder, architecture, batches, settings.importance)
     channels = order_channels(importance, settings.importance)
     permuted = permute(teacher, space, importance, channels, settings.permute_parts)
     tensors = {}
@@ -118,6 +121,42 @@ def cut_superlm(
             ReorderedTeacher(encoder, architecture, permuted, channels, batches),
             stored,
             settings.ridge,
+            on_progress,
         )
+    else:
+        on_progress(1, 1)
     kept = channels[: space.largest.hidden].tolist()
     return Start(tensors, kept_layers, tuple(stored), tuple(kept))
+
+
+def load_or_cut(
+    path: Path,
+    made_from: str,
+    teacher: Teacher,
+    space: SubSpace,
+    text: TokenizedText,
+    settings: StartSettings,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Start:
+    """The start that an earlier call saved, or a new one, which is saved.
+
+    Args:
+        path: File of the saved start; its folder is made.
+        made_from: Names all that the start depends on; a file of other making is replaced.
+        teacher: The teacher.
+        space: The sub-space.
+        text: Text to calibrate on.
+        settings: What is measured, and whether the cut is corrected.
+        seed: Of the calibration text.
+        on_progress: As of `cut_superlm`; called once if the start was saved.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = Start.load(path, made_from)
+    if start is None:
+        calibration = calibration_batches(text, seed, settings.calibration_batches)
+        start = cut_superlm(teacher, space, calibration, settings, on_progress)
+        start.save(path, made_from)
+    else:
+        on_progress(1, 1)
+    return start

@@ -24,15 +24,14 @@ from safetensors import SafetensorError, safe_open
 from autodistil.candidates import Candidate
 from autodistil.cost import cost
 from autodistil.errors import InvalidBundle, InvalidInput, explain
-from autodistil.loss_curve import read_losses
+from autodistil.loss_curve import LOSSES, read_losses
 from autodistil.spec import FileEntry, SuperLMSpec
 from autodistil.tensors import tensor_shapes
 
-SPEC, WEIGHTS, CANDIDATES, LOSSES, TOKENIZER = (
+SPEC, WEIGHTS, CANDIDATES, TOKENIZER = (
     "superlm.json",
     "weights.safetensors",
     "candidates.json",
-    "losses.jsonl",
     "tokenizer",
 )
 _TOKENIZER_FILES = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from autodistil.dataset_sources import import_datasets
 from autodistil.errors import InvalidInput
 from autodistil.tasks import TASKS, Task
 
@@ -137,14 +138,11 @@ def _parse_jsonl(lines: list[str], task: Task, path: Path) -> Examples:
 
 
 def _read_hub(name: str, task: Task, split: str) -> Examples:
+    datasets = import_datasets()
     try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise InvalidInput(
-            "Reading from the hub needs the package datasets: pip install 'autodistil[hub]'."
-        ) from error
-    try:
-        rows = load_dataset(name, task.name, split=task.hub_dev if split == "dev" else split)
+        rows = datasets.load_dataset(
+            name, task.name, split=task.hub_dev if split == "dev" else split
+        )
     except Exception as error:  # datasets meets a bad name or no network in a dozen ways
         raise InvalidInput(f"{HUB}{name} cannot be read: {error}") from error
     where = f"{HUB}{name} {task.name} {split}"

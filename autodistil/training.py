@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +25,10 @@ from torch import Tensor
 
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch, TokenizedText
+from autodistil.cost import exact_macs
 from autodistil.elastic import ElasticEncoder, LayerOutput
 from autodistil.errors import CheckpointMismatch, InvalidInput
-from autodistil.loss_curve import LossOfStudent, LossRow
+from autodistil.loss_curve import LOSSES, LossOfStudent, LossRow
 from autodistil.objective import Compared, Losses, Target, compared_layers, losses, make_target
 from autodistil.start import Start, teacher_encoder
 from autodistil.teacher import Teacher
@@ -36,45 +36,6 @@ from autodistil.teacher_cache import TeacherCache
 from autodistil.training_settings import Extreme, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
-LOSSES = "losses.jsonl"
-
-
-class StudentLoss(NamedTuple):
-    """Losses of one student on one batch."""
-
-    architecture: Architecture
-    relation: float
-    similarity: float
-
-
-class StepReport(NamedTuple):
-    """What a step did.
-
-    Attributes:
-        step: Number of the step, from 1.
-        tokens: Tokens seen so far.
-        learning_rate: Rate of the step.
-        losses: Losses of the largest, the smallest, and the drawn students, in that order.
-    """
-
-    step: int
-    tokens: int
-    learning_rate: float
-    losses: list[StudentLoss]
-
-    @property
-    def row(self) -> LossRow:
-        """The step as it stands in the loss curve."""
-        students = [
-            LossOfStudent(name=architecture.name, relation=relation, similarity=similarity)
-            for architecture, relation, similarity in self.losses
-        ]
-        return LossRow(
-            step=self.step,
-            tokens=self.tokens,
-            learning_rate=self.learning_rate,
-            students=tuple(students),
-        )
 
 
 def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace) -> None:
@@ -160,23 +121,19 @@ class Trainer:
         if (folder / CHECKPOINT).is_file():
             self._resume()
 
-    @property
-    def is_main_process(self) -> bool:
-        """Whether this is the process that writes."""
-        return bool(self._accelerator.is_main_process)
-
     def run(
         self,
         checkpoint_seconds: float = 120.0,
-        on_step: Callable[[StepReport], None] = lambda report: None,
+        on_step: Callable[[LossRow], None] = lambda row: None,
     ) -> None:
         """Train until the settings' tokens are seen; save checkpoints on the way and at the end.
 
         Args:
             checkpoint_seconds: Time between two checkpoints.
-            on_step: Called after every step, for progress.
+            on_step: Called after every step, for progress; its students stand in the order of
+                `draw_students`.
         """
-        if not self.is_main_process:
+        if not self._accelerator.is_main_process:
             for _ in self._steps():
                 pass
             return
@@ -184,21 +141,21 @@ class Trainer:
         path = self._folder / LOSSES
         _truncate_losses(path, self.step)
         with path.open("a") as file:
-            for report in self._steps():
-                file.write(report.row.model_dump_json() + "\n")
-                on_step(report)
+            for row in self._steps():
+                file.write(row.model_dump_json() + "\n")
+                on_step(row)
                 if time.monotonic() - saved > checkpoint_seconds:
                     file.flush()
                     self.save()
                     saved = time.monotonic()
         self.save()
 
-    def _steps(self) -> Iterator[StepReport]:
+    def _steps(self) -> Iterator[LossRow]:
         while self.tokens_seen < self.settings.tokens:
             yield self.train_step()
 
-    def train_step(self) -> StepReport:
-        """Train on the next batches, without saving anything."""
+    def train_step(self) -> LossRow:
+        """Train on the next batches, without saving anything; the losses are means over them."""
         students = self.draw_students(self.step)
         rate = self._set_learning_rate()
         sums = [(0.0, 0.0)] * len(students)
@@ -216,14 +173,16 @@ class Trainer:
         self.step += 1
         self.tokens_seen += self._over_processes(tokens)
         parts = self.settings.accumulate
-        return StepReport(
-            self.step,
-            self.tokens_seen,
-            rate,
-            [
-                StudentLoss(student, relation / parts, similarity / parts)
+        return LossRow(
+            step=self.step,
+            tokens=self.tokens_seen,
+            learning_rate=rate,
+            students=tuple(
+                LossOfStudent(
+                    name=student.name, relation=relation / parts, similarity=similarity / parts
+                )
                 for student, (relation, similarity) in zip(students, sums, strict=True)
-            ],
+            ),
         )
 
     def _backward(
@@ -390,13 +349,8 @@ def _detach(output: LayerOutput) -> LayerOutput:
 
 
 def _strata(space: SubSpace, settings: TrainingSettings) -> list[list[Architecture]]:
-    """The students by size, in as many equal shares as random students are drawn."""
-
-    def weights(student: Architecture) -> int:
-        per_layer = 4 * student.attention_width + 2 * student.intermediate
-        return student.layers * student.hidden * per_layer
-
-    ordered = sorted(space.students(), key=weights)
+    """The students by MACs, in as many equal shares as random students are drawn."""
+    ordered = sorted(space.students(), key=exact_macs)
     shares = min(settings.random_students, len(ordered))
     ends = [len(ordered) * share // shares for share in range(shares + 1)] if shares else [0]
     return [ordered[low:high] for low, high in pairwise(ends)]

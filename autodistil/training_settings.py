@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+ChannelMeasure = Literal["magnitude", "variance", "columns", "none"]
+"""How the hidden channels of a teacher are ranked, see `StartSettings`."""
+
 
 class RelationLoss(StrEnum):
     """How two relation matrices are compared."""
@@ -37,6 +40,7 @@ class ObjectiveSettings(BaseModel):
         relation_weight: Weight of the relation loss.
         similarity_weight: Weight of the similarity loss.
         temperature: Of the similarity loss.
+        cosine_weight: Weight of the squared error of the cosines between sentences.
         hidden_weight: Weight of the relations between the last hidden states of tokens.
         channel_weight: Weight of the squared error of the last hidden state's kept channels.
     """
@@ -51,6 +55,7 @@ class ObjectiveSettings(BaseModel):
     relation_weight: Weight = 1.0
     similarity_weight: Weight = 1.0
     temperature: Annotated[float, Field(gt=0)] = 0.05
+    cosine_weight: Weight = 0.0
     hidden_weight: Weight = 0.0
     channel_weight: Weight = 0.0
 
@@ -80,7 +85,7 @@ class StartSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    importance: Literal["magnitude", "variance", "columns", "none"] = "magnitude"
+    importance: ChannelMeasure = "magnitude"
     permute_parts: bool = True
     layers: Literal["measured", "first", "spaced"] = "measured"
     least_squares: bool = True
@@ -109,7 +114,8 @@ class TrainingSettings(ObjectiveSettings):
         extremes: Students trained at every step.
         random_students: Students drawn per step beside them.
         stratified: Draw the random students one from each equal share of the space, by MACs.
-        in_place: Let all other students of a step learn from its first one, not from the teacher.
+        in_place: Let all other students of a step learn from the largest, not from the teacher;
+            `extremes` must begin with it, and `relation_layers` be `last`.
         dropout: Probability of dropout on the residual stream.
         start: Where the SuperLM starts.
         precision: `bf16` runs the models in bfloat16 autocast, weights stay fp32.
@@ -150,4 +156,14 @@ class TrainingSettings(ObjectiveSettings):
             raise ValueError("a step must train at least one student: extremes or random_students")
         if len(set(self.extremes)) != len(self.extremes):
             raise ValueError("extremes must not repeat")
+        if self.in_place and self.extremes[:1] != (Extreme.LARGEST,):
+            raise ValueError(
+                "in_place lets students learn from the largest one: set extremes so that they "
+                "begin with 'largest'"
+            )
+        if self.in_place and self.relation_layers == "every":
+            raise ValueError(
+                "in_place compares last layers alone: set relation_layers to 'last', or in_place "
+                "to false"
+            )
         return self

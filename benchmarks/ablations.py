@@ -28,7 +28,7 @@ from autodistil.corpus import Corpus, tokenize_corpus
 from autodistil.elastic import ElasticEncoder
 from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.quiet import quiet_transformers
-from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
+from autodistil.start import Start, load_or_cut, teacher_encoder
 from autodistil.teacher import Teacher, load_teacher
 from autodistil.training import Trainer
 from autodistil.training_settings import ObjectiveSettings, StartSettings, TrainingSettings
@@ -124,13 +124,7 @@ def cached_start(
     """The start of a run; made once for all rows that share it."""
     made_from = f"{space.model_dump_json()} {settings.model_dump_json()} {corpus.sha256}"
     path = CACHE / "starts" / hashlib.sha256(made_from.encode()).hexdigest()[:16]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    start = Start.load(path, made_from)
-    if start is None:
-        calibration = calibration_batches(corpus.train, 0, settings.calibration_batches)
-        start = cut_superlm(teacher, space, calibration, settings)
-        start.save(path, made_from)
-    return start
+    return load_or_cut(path, made_from, teacher, space, corpus.train, settings)
 
 
 def read_results() -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import platform
 import tempfile
 from pathlib import Path
 
+from students import three
+
 from autodistil.architecture import Architecture
 from autodistil.downstream import folder_embedder, stsb_spearman
 from autodistil.extraction import extract_student
@@ -34,7 +36,7 @@ def main() -> None:
         f"| student of {trained.spec.reference} | MACs | params | untrained | trained | teacher |"
     )
     print("|---|---|---|---|---|---|")
-    for student in three(trained):
+    for student in three(trained.spec.space):
         row = next(c for c in trained.candidates if c.architecture == student)
         before, after = score(untrained, student, pairs), score(trained, student, pairs)
         print(
@@ -43,20 +45,6 @@ def main() -> None:
             flush=True,
         )
     print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs):,} pairs")
-
-
-def three(superlm: SuperLM) -> list[Architecture]:
-    """Smallest, middle (the middle of every axis), and largest."""
-    space = superlm.spec.space
-    hidden = space.hidden[len(space.hidden) // 2]
-    intermediate = hidden * space.ffn_percent[len(space.ffn_percent) // 2] // 100
-    layers = space.layers[len(space.layers) // 2]
-    middle = next(
-        student
-        for student in space.students()
-        if (student.layers, student.hidden, student.intermediate) == (layers, hidden, intermediate)
-    )
-    return [space.smallest, middle, space.largest]
 
 
 def score(superlm: SuperLM, student: Architecture, pairs: Examples) -> float:

@@ -4,7 +4,7 @@ import json
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -12,12 +12,9 @@ from pydantic import ValidationError
 from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
 from autodistil.budget import parse_amount
 from autodistil.errors import InvalidInput, explain
-from autodistil.loss_curve import read_losses
+from autodistil.loss_curve import LOSSES, LossRow, read_losses
 from autodistil.quiet import quiet_transformers
 from cli.output import JsonOption, Meter, errors, print_json, progress
-
-if TYPE_CHECKING:
-    from autodistil.training import StepReport
 
 
 class Device(StrEnum):
@@ -91,7 +88,6 @@ def command(
         from autodistil.distillation import Progress, distil
         from autodistil.pictures import plot_losses
         from autodistil.teacher import load_teacher
-        from autodistil.training import LOSSES
         from autodistil.training_settings import TrainingSettings
 
         quiet_transformers()
@@ -110,6 +106,7 @@ def command(
     first = accelerator.is_main_process
     with progress(hidden=not first) as bar:
         reading = bar.add_task("tokenising", total=None, note="the corpus, once")
+        cutting = bar.add_task("cutting", total=None, note="the teacher")
         training = bar.add_task("training", total=run_settings.tokens, note="")
         scoring = bar.add_task("scoring", total=None, note="every student on held-out text")
         with accelerator.main_process_first():  # one tokenises, the others find its arrays
@@ -123,14 +120,12 @@ def command(
         if corpus_name is None:
             cut = f", the first {max_documents:,} documents" if max_documents else ""
             corpus_name = source.name + cut
-        bar.update(training, note="cutting the teacher")
         meter = Meter()
 
-        def on_step(report: "StepReport") -> None:
-            speed = meter.per_second(report.tokens)
-            found = report.losses[0]
+        def on_step(row: LossRow) -> None:
+            speed, found = meter.per_second(row.tokens), row.students[0]
             note = f"{speed:,.0f} tokens/s, loss {found.relation:.3f} + {found.similarity:.3f}"
-            bar.update(training, completed=report.tokens, note=note)
+            bar.update(training, completed=row.tokens, note=note)
 
         bundle = distil(
             loaded,
@@ -146,7 +141,9 @@ def command(
             version=version,
             checkpoint_seconds=checkpoint_seconds,
             progress=Progress(
-                on_step, lambda done, total: bar.update(scoring, completed=done, total=total)
+                on_cut=lambda done, total: bar.update(cutting, completed=done, total=total),
+                on_step=on_step,
+                on_student=lambda done, total: bar.update(scoring, completed=done, total=total),
             ),
         )
     if not first:

@@ -11,11 +11,11 @@ from autodistil.corpus import Corpus
 from autodistil.distillation import Progress, distil
 from autodistil.evaluation import evaluate_students, held_out_batches
 from autodistil.extraction import extract_student
+from autodistil.loss_curve import LossRow
 from autodistil.slicing import load_elastic
 from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.superlm import SuperLM, open_superlm
 from autodistil.teacher import Teacher, load_teacher
-from autodistil.training import StepReport
 from autodistil.training_settings import TrainingSettings
 from tests.factories import SETTINGS, STOCK_SPACE
 
@@ -94,7 +94,8 @@ class Run:
 
     superlm: SuperLM
     folder: Path
-    steps: list[StepReport]
+    cuts: list[tuple[int, int]]
+    steps: list[LossRow]
     scores: list[tuple[int, int]]
 
 
@@ -104,13 +105,19 @@ def short_run(teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("short-run")
     (folder / "bundle").mkdir()
     (folder / "bundle" / "junk.bin").write_bytes(b"junk")
-    steps: list[StepReport] = []
+    cuts: list[tuple[int, int]] = []
+    steps: list[LossRow] = []
     scores: list[tuple[int, int]] = []
-    progress = Progress(steps.append, lambda done, total: scores.append((done, total)))
-    return Run(run(teacher, corpus, folder, progress=progress), folder, steps, scores)
+    progress = Progress(
+        lambda done, total: cuts.append((done, total)),
+        steps.append,
+        lambda done, total: scores.append((done, total)),
+    )
+    return Run(run(teacher, corpus, folder, progress=progress), folder, cuts, steps, scores)
 
 
-def test_progress_is_told_of_every_step_and_every_score(short_run: Run) -> None:
+def test_progress_is_told_of_the_cut_of_every_step_and_of_every_score(short_run: Run) -> None:
+    assert short_run.cuts == [(done, 18) for done in range(1, 19)]  # six matrices, three layers
     assert len(short_run.steps) == short_run.superlm.spec.provenance.steps > 1
     total = 9 * ONE_SPACE.size
     assert short_run.scores == [(done, total) for done in range(1, total + 1)]
@@ -134,8 +141,11 @@ def test_an_interrupted_distillation_goes_on_and_ends_in_the_same_weights(
     with pytest.raises(Stopped):  # after training, before the bundle
         run(teacher, corpus, tmp_path, progress=Progress(on_student=stop))
     assert not (tmp_path / "bundle").exists()
-    steps: list[StepReport] = []
-    again = run(teacher, corpus, tmp_path, progress=Progress(on_step=steps.append))
+    cuts: list[tuple[int, int]] = []
+    steps: list[LossRow] = []
+    progress = Progress(lambda done, total: cuts.append((done, total)), steps.append)
+    again = run(teacher, corpus, tmp_path, progress=progress)
+    assert cuts == [(1, 1)]  # read, not cut again
     assert steps == []
     assert again.candidates == whole.candidates
     assert again.weights_path.read_bytes() == whole.weights_path.read_bytes()

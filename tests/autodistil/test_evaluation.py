@@ -9,6 +9,7 @@ from autodistil.relations import (
     relation_loss,
     relation_scores,
     relation_target,
+    sentence_cosines,
     similarity_log_probabilities,
     similarity_loss,
 )
@@ -38,7 +39,10 @@ def alone(
         ]
         scores = [relation_scores(output, mask, MEASURE.relation_heads) for output in outputs]
         relation += float(relation_loss(scores[0], relation_target(scores[1], mask), mask))
-        rows = [similarity_log_probabilities(o.hidden, mask, MEASURE.temperature) for o in outputs]
+        rows = [
+            similarity_log_probabilities(sentence_cosines(o.hidden, mask), MEASURE.temperature)
+            for o in outputs
+        ]
         similarity += float(similarity_loss(*rows))
     return relation / len(batches), similarity / len(batches)
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from autodistil.architecture import SubSpace
+from autodistil.architecture import Architecture, SubSpace
 from autodistil.corpus import Batch, Corpus
-from autodistil.elastic import ElasticEncoder
-from autodistil.least_squares import _Linear, _Scale, spread
+from autodistil.elastic import ElasticEncoder, LayerOutput
+from autodistil.least_squares import ReorderedTeacher, spread
 from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
 from autodistil.teacher import Teacher
 from autodistil.training_settings import StartSettings
@@ -71,75 +71,37 @@ def test_a_teacher_that_is_its_own_student_is_left_as_it_is(
         assert torch.allclose(solved.tensors[name], tensor, atol=2e-3), name
 
 
-def linear_problem(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(500, 6, generator=generator)
-    weight = torch.randn(4, 6, generator=generator)
-    return inputs, weight, torch.arange(4.0)
-
-
-def test_an_exact_map_is_found() -> None:
-    inputs, weight, bias = linear_problem()
-    problem = _Linear()
-    problem.add(inputs, inputs @ weight.T + bias)
-    found, shift = torch.zeros(4, 6), torch.zeros(4)
-    problem.solve(found, shift, ridge=1e-9)
-    assert torch.allclose(found, weight, atol=1e-4)
-    assert torch.allclose(shift, bias, atol=1e-4)
-
-
-def test_the_pull_keeps_what_text_says_nothing_about() -> None:
-    inputs, weight, bias = linear_problem()
-    inputs[:, 3] = 0
-    problem = _Linear()
-    problem.add(inputs, inputs @ weight.T + bias)
-    found, shift = torch.full((4, 6), 7.0), torch.zeros(4)
-    problem.solve(found, shift, ridge=1e-6)
-    assert torch.allclose(found[:, 3], torch.tensor(7.0))
-    assert torch.allclose(found[:, :3], weight[:, :3], atol=1e-2)
-
-
-def test_a_narrow_student_does_not_rule_a_wide_one() -> None:
-    """The wide one can be exact in all outputs; the narrow one, which cannot, only bends it."""
-    inputs, weight, bias = linear_problem()
-    targets = inputs @ weight.T + bias
-    problem = _Linear()
-    problem.add(inputs, targets)
-    problem.add(inputs[:, :2], targets[:, :2])
-    found, shift = torch.zeros(4, 6), torch.zeros(4)
-    problem.solve(found, shift, ridge=1e-9)
-    wide = ((inputs @ found.T + shift - targets) ** 2).mean()
-    narrow = ((inputs[:, :2] @ found[:2, :2].T + shift[:2] - targets[:, :2]) ** 2).mean()
-    assert wide < 0.01 * narrow
-
-
-def test_outputs_that_only_wide_students_have_are_theirs_alone() -> None:
-    inputs, weight, bias = linear_problem()
-    targets = inputs @ weight.T + bias
-    problem = _Linear()
-    problem.add(inputs, targets)
-    problem.add(inputs[:, :2], 100 * torch.randn(500, 2))
-    found, shift = torch.zeros(4, 6), torch.zeros(4)
-    problem.solve(found, shift, ridge=1e-9)
-    assert torch.allclose(found[2:], weight[2:], atol=1e-4)
-
-
-def test_scale_and_shift_are_found_per_channel_over_students_of_all_widths() -> None:
-    generator = torch.Generator().manual_seed(1)
-    weight, bias = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.0, 3.0, -1.0])
-    scale = _Scale(3)
-    for width in (2, 3, 3):
-        x = torch.randn(200, width, generator=generator)
-        scale.add(x, x * weight[:width] + bias[:width])
-    found, shift = torch.zeros(3), torch.zeros(3)
-    scale.solve(found, shift)
-    assert torch.allclose(found, weight, atol=1e-4)
-    assert torch.allclose(shift, bias, atol=1e-4)
-
-
 @pytest.mark.parametrize("space", [STOCK_SPACE, FREE_SPACE], ids=["stock", "free"])
 def test_the_spread_holds_both_extremes_and_every_width(space: SubSpace) -> None:
     chosen = spread(space)
     assert {space.smallest, space.largest} <= set(chosen)
     assert {student.hidden for student in chosen} == set(space.hidden)
     assert len(set(chosen)) == len(chosen) <= 8 * len(space.hidden)
+
+
+def test_the_teacher_is_run_once_through_the_layers_that_are_asked_for(
+    teacher: Teacher, calibration: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    run = ElasticEncoder.layer
+
+    def counted(
+        self: ElasticEncoder, hidden: Tensor, mask: Tensor, layer: int, sizes: Architecture
+    ) -> LayerOutput:
+        runs.append(layer)
+        return run(self, hidden, mask, layer, sizes)
+
+    encoder, batches = teacher_encoder(teacher), calibration[:2]
+    channels = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    expected = [
+        encoder.outputs(batch.input_ids, batch.attention_mask, teacher.architecture)
+        for batch in batches
+    ]
+    monkeypatch.setattr(ElasticEncoder, "layer", counted)
+    reordered = ReorderedTeacher(encoder, teacher.architecture, teacher.tensors, channels, batches)
+    found = list(reordered.layers([0, 2]))
+    assert runs == [0, 0, 1, 1, 2, 2]
+    for layer, batches_found in zip([0, 2], found, strict=True):
+        for values, outputs, batch in zip(batches_found, expected, batches, strict=True):
+            wanted = outputs[layer].hidden[batch.attention_mask.bool()][:, channels]
+            assert torch.equal(values.hidden, wanted)

@@ -35,6 +35,7 @@ EVERY_TERM = [
     {"relation_loss": "mse-scores"},
     {"relation_split": "strided"},
     {"relation_layers": "every"},
+    {"cosine_weight": 2.0},
     {"hidden_weight": 2.0},
     {"channel_weight": 3.0},
     {"similarity_weight": 0.0},
@@ -86,7 +87,7 @@ def test_the_total_is_the_weighted_sum(outputs: list[LayerOutput], batch: Batch)
     relation, similarity, total = found()
     assert total == pytest.approx(relation + similarity)
     assert found(similarity_weight=3.0)[2] == pytest.approx(relation + 3 * similarity)
-    for name in ("hidden_weight", "channel_weight"):
+    for name in ("cosine_weight", "hidden_weight", "channel_weight"):
         once, twice = found(**{name: 1.0})[2] - total, found(**{name: 2.0})[2] - total
         assert twice == pytest.approx(2 * once, rel=1e-3)
         assert once > 1e-3

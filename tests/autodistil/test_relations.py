@@ -7,9 +7,11 @@ from torch.nn import functional as F
 
 from autodistil.elastic import LayerOutput
 from autodistil.relations import (
+    cosine_loss,
     relation_loss,
     relation_scores,
     relation_target,
+    sentence_cosines,
     similarity_log_probabilities,
     similarity_loss,
 )
@@ -168,47 +170,75 @@ def test_scores_are_fp32_even_when_the_vectors_are_not() -> None:
     assert relation_scores(model, padding_mask(), HEADS).dtype == torch.float32
 
 
-def naive_similarity(hidden: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Cosines over the temperature, one row per sentence, the sentence itself left out."""
+def naive_cosines(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Cosines of each sentence to the others, [sentences, sentences - 1]."""
     pooled = [h[m.bool()].double().mean(0) for h, m in zip(hidden, mask, strict=True)]
     rows = []
     for i, own in enumerate(pooled):
         others = [F.cosine_similarity(own, p, dim=0) for j, p in enumerate(pooled) if j != i]
-        rows.append(torch.stack(others) / temperature)
+        rows.append(torch.stack(others))
     return torch.stack(rows)
+
+
+def assert_same_gradient(found: Tensor, expected: Tensor, hidden: Tensor) -> None:
+    (ours,), (plain,) = (torch.autograd.grad(loss, hidden) for loss in (found, expected))
+    assert plain.abs().max() > 1e-3
+    assert torch.allclose(ours, plain, rtol=1e-4, atol=1e-6)
 
 
 def test_the_similarity_loss_equals_a_naive_reference_in_value_and_gradient() -> None:
     mask, temperature = padding_mask(), 0.2
     student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
     found = similarity_loss(
-        similarity_log_probabilities(student, mask, temperature),
-        similarity_log_probabilities(teacher, mask, temperature),
+        similarity_log_probabilities(sentence_cosines(student, mask), temperature),
+        similarity_log_probabilities(sentence_cosines(teacher, mask), temperature),
     )
     expected = F.kl_div(
-        naive_similarity(student, mask, temperature).log_softmax(-1),
-        naive_similarity(teacher, mask, temperature).softmax(-1),
+        (naive_cosines(student, mask) / temperature).log_softmax(-1),
+        (naive_cosines(teacher, mask) / temperature).softmax(-1),
         reduction="batchmean",
     )
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     assert found.item() > 0.01
-    (ours,), (plain,) = (torch.autograd.grad(loss, student) for loss in (found, expected))
-    assert plain.abs().max() > 1e-3
-    assert torch.allclose(ours, plain, rtol=1e-4, atol=1e-6)
+    assert_same_gradient(found, expected, student)
 
 
-def test_the_similarity_loss_ignores_padding_and_is_zero_to_itself() -> None:
+def test_the_cosine_loss_equals_a_naive_reference_in_value_and_gradient() -> None:
+    mask = padding_mask()
+    student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
+    found = cosine_loss(sentence_cosines(student, mask), sentence_cosines(teacher, mask))
+    wanted = naive_cosines(teacher, mask).flatten()
+    squares = (naive_cosines(student, mask).flatten() - wanted) ** 2
+    variance = ((wanted - wanted.mean()) ** 2).sum() / (len(wanted) - 1)
+    expected = squares.mean() / variance
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert found.item() > 0.01
+    assert_same_gradient(found, expected, student)
+
+
+def test_the_cosine_loss_is_zero_to_itself_and_finite_where_all_sentences_are_alike() -> None:
+    mask, student = padding_mask(), sentence_cosines(output(12, 0).hidden, padding_mask())
+    alike = sentence_cosines(torch.ones(ROWS, TOKENS, 12), mask)
+    assert cosine_loss(student, student) == 0
+    assert cosine_loss(student, alike).isfinite()
+
+
+def test_sentence_cosines_ignore_padding_and_so_does_the_similarity() -> None:
     mask, hidden = padding_mask(), output(12, 0).hidden
     spoiled = torch.where(mask.bool()[..., None], hidden, torch.tensor(40.0))
-    own = similarity_log_probabilities(hidden, mask, 0.05)
-    assert torch.equal(own, similarity_log_probabilities(spoiled, mask, 0.05))
+    cosines = sentence_cosines(hidden, mask)
+    assert torch.equal(cosines, sentence_cosines(spoiled, mask))
+    assert torch.allclose(cosines.diagonal(), torch.ones(ROWS))
+    own = similarity_log_probabilities(cosines, 0.05)
     assert similarity_loss(own, own) == 0
     assert torch.isneginf(own.diagonal()).all()
     assert torch.allclose(own.exp().sum(-1), torch.ones(ROWS))
+    assert torch.allclose(cosines.diagonal(), torch.ones(ROWS))  # not changed in place
 
 
-def test_the_similarity_is_not_rounded_to_bfloat16_under_autocast() -> None:
+def test_cosines_are_not_rounded_to_bfloat16_under_autocast() -> None:
     mask, hidden = padding_mask(), output(12, 0).hidden
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = similarity_log_probabilities(hidden, mask, 0.05)
-    assert torch.equal(found, similarity_log_probabilities(hidden, mask, 0.05))
+        found = sentence_cosines(hidden, mask)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, sentence_cosines(hidden, mask))

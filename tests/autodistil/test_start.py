@@ -1,5 +1,7 @@
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,10 +10,17 @@ from torch import Tensor
 from autodistil.architecture import HeadPolicy, SubSpace
 from autodistil.corpus import Batch, Corpus
 from autodistil.elastic import ElasticEncoder
-from autodistil.start import Start, calibration_batches, cut_superlm, teacher_encoder
+from autodistil.importance import measure_importance, order_channels
+from autodistil.start import (
+    Start,
+    calibration_batches,
+    cut_superlm,
+    load_or_cut,
+    teacher_encoder,
+)
 from autodistil.teacher import Teacher
 from autodistil.tensors import layer_tensor, tensor_shapes
-from autodistil.training_settings import StartSettings
+from autodistil.training_settings import ChannelMeasure, StartSettings
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch
 
 PLAIN = StartSettings(least_squares=False)
@@ -269,3 +278,61 @@ def test_calibration_is_the_same_for_the_same_seed(corpus: Corpus) -> None:
         for a, b in zip(first, other, strict=True)
     )
     assert 4_000 < sum(batch.tokens for batch in first) <= 8 * 64 * 32
+
+
+@pytest.mark.parametrize("measure", ["magnitude", "none", "variance", "columns"])
+def test_the_covariance_is_measured_only_for_those_who_ask_for_it(
+    measure: ChannelMeasure, teacher: Teacher, calibration: list[Batch]
+) -> None:
+    encoder, sizes = teacher_encoder(teacher), teacher.architecture
+    importance = measure_importance(encoder, sizes, calibration, measure)
+    assert (importance.covariance is not None) == (measure in ("variance", "columns"))
+    assert sorted(order_channels(importance, measure).tolist()) == list(range(64))
+    if importance.covariance is None:
+        with pytest.raises(ValueError, match="covariance"):
+            order_channels(importance, "columns")
+
+
+def test_progress_is_told_of_every_corrected_matrix(
+    teacher: Teacher, calibration: list[Batch]
+) -> None:
+    calls: list[tuple[int, int]] = []
+
+    def on_progress(done: int, total: int) -> None:
+        calls.append((done, total))
+
+    cut_superlm(teacher, STOCK_SPACE, calibration, StartSettings(), on_progress)
+    assert calls == [(done, 3 * 6) for done in range(1, 3 * 6 + 1)]
+    calls.clear()
+    cut_superlm(teacher, STOCK_SPACE, calibration, PLAIN, on_progress)
+    assert calls == [(1, 1)]
+
+
+def test_a_saved_start_is_read_and_one_of_other_making_is_cut_anew(
+    teacher: Teacher, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts: list[SubSpace] = []
+
+    def counted(teacher: Teacher, space: SubSpace, *others: Any) -> Start:
+        cuts.append(space)
+        return cut_superlm(teacher, space, *others)
+
+    monkeypatch.setattr("autodistil.start.cut_superlm", counted)
+    settings = PLAIN.model_copy(update={"calibration_batches": 1})
+    path = tmp_path / "starts" / "one"
+
+    def get(made_from: str) -> Start:
+        return load_or_cut(path, made_from, teacher, STOCK_SPACE, corpus.train, settings, seed=3)
+
+    first, again = get("this"), get("this")
+    assert len(cuts) == 1
+    calibration = calibration_batches(corpus.train, 3, 1)
+    expected = cut_superlm(teacher, STOCK_SPACE, calibration, settings)
+    for start in (first, again):
+        assert replace(start, tensors={}) == replace(expected, tensors={})
+        assert all(torch.equal(start.tensors[n], t) for n, t in expected.tensors.items())
+    get("that")
+    assert len(cuts) == 2
+    path.write_bytes(path.read_bytes()[:-1])
+    get("that")
+    assert len(cuts) == 3

@@ -6,10 +6,11 @@ import torch
 
 from autodistil.corpus import Batch, Corpus
 from autodistil.elastic import LayerOutput
+from autodistil.loss_curve import LossRow
 from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
 from autodistil.teacher import Teacher
 from autodistil.teacher_cache import TeacherCache
-from autodistil.training import StepReport, Trainer
+from autodistil.training import Trainer
 from autodistil.training_settings import StartSettings
 from tests.factories import SETTINGS, STOCK_SPACE
 
@@ -84,7 +85,7 @@ def test_a_run_on_repeated_batches_asks_the_teacher_once_for_each(
     settings = SETTINGS.model_copy(update={"distinct_batches": 3})
     runs = {}
     for name, cache in {"live": None, "cached": tmp_path / "cache"}.items():
-        reports: list[StepReport] = []
+        reports: list[LossRow] = []
         trainer = Trainer(
             teacher, STOCK_SPACE, start, corpus.train, settings, tmp_path / name, cache=cache
         )
@@ -94,6 +95,6 @@ def test_a_run_on_repeated_batches_asks_the_teacher_once_for_each(
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 3
     for live, cached in zip(runs["live"], runs["cached"], strict=True):
         assert live.tokens == cached.tokens
-        for a, b in zip(live.losses, cached.losses, strict=True):
-            assert a.architecture == b.architecture
+        for a, b in zip(live.students, cached.students, strict=True):
+            assert a.name == b.name
             assert a.relation == pytest.approx(b.relation, rel=0.02, abs=1e-3)

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from autodistil.architecture import SubSpace
 from autodistil.corpus import Corpus
+from autodistil.cost import exact_macs
 from autodistil.errors import CheckpointMismatch, InvalidInput
+from autodistil.loss_curve import LOSSES, LossRow
 from autodistil.start import Start, calibration_batches, cut_superlm
 from autodistil.teacher import Teacher
-from autodistil.training import CHECKPOINT, LOSSES, StepReport, Trainer, check_settings
+from autodistil.training import CHECKPOINT, Trainer, check_settings
 from autodistil.training_settings import RelationLoss, StartSettings, TrainingSettings
 from tests.factories import FREE_SPACE, SETTINGS, STOCK_SPACE
 
@@ -43,8 +45,8 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def kill_at(step: int) -> Callable[[StepReport], None]:
-    def on_step(report: StepReport) -> None:
+def kill_at(step: int) -> Callable[[LossRow], None]:
+    def on_step(report: LossRow) -> None:
         if report.step == step:
             raise Killed
 
@@ -60,12 +62,12 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 def test_the_losses_of_every_size_fall(make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    reports: list[StepReport] = []
+    reports: list[LossRow] = []
     trainer = make_trainer(tmp_path, tokens=25_000, learning_rate=3e-3)
     trainer.run(on_step=reports.append)
 
-    def mean(part: list[StepReport], student: int) -> float:
-        found = [report.losses[student] for report in part]
+    def mean(part: list[LossRow], student: int) -> float:
+        found = [report.students[student] for report in part]
         return sum(loss.relation + loss.similarity for loss in found) / len(found)
 
     assert len(reports) > 80
@@ -76,17 +78,45 @@ def test_the_losses_of_every_size_fall(make_trainer: MakeTrainer, tmp_path: Path
 def test_every_step_trains_the_largest_the_smallest_and_drawn_students(
     make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
-    reports: list[StepReport] = []
+    reports: list[LossRow] = []
     trainer = make_trainer(tmp_path, random_students=2)
     trainer.run(on_step=reports.append)
     for report in reports:
-        students = [loss.architecture for loss in report.losses]
-        assert students[:2] == [STOCK_SPACE.largest, STOCK_SPACE.smallest]
-        assert len(students) == 4
-        assert all(student in STOCK_SPACE for student in students)
-    assert len({r.losses[2].architecture for r in reports}) > 3
+        names = [loss.name for loss in report.students]
+        assert names[:2] == [STOCK_SPACE.largest.name, STOCK_SPACE.smallest.name]
+        assert len(names) == 4
+        assert set(names) <= {student.name for student in STOCK_SPACE.students()}
+    assert len({r.students[2].name for r in reports}) > 3
     assert [r.step for r in reports] == list(range(1, len(reports) + 1))
     assert reports[-2].tokens < SETTINGS.tokens <= reports[-1].tokens == trainer.tokens_seen
+
+
+def test_stratified_students_are_drawn_one_from_each_share_of_the_macs(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    ordered = sorted(FREE_SPACE.students(), key=exact_macs)
+    stratified = {"space": FREE_SPACE, "extremes": (), "stratified": True}
+    one_each = make_trainer(tmp_path / "8", random_students=8, **stratified)
+    assert one_each.draw_students(0) == ordered
+    halves = make_trainer(tmp_path / "2", random_students=2, **stratified)
+    for step in range(20):
+        low, high = halves.draw_students(step)
+        assert low in ordered[:4]
+        assert high in ordered[4:]
+
+
+def test_students_can_learn_from_the_largest_in_place_of_the_teacher(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    rows = {}
+    for in_place in (False, True):
+        # Channels, too: those of the largest student are as many, and in the same order.
+        trainer = make_trainer(tmp_path / str(in_place), in_place=in_place, channel_weight=1.0)
+        rows[in_place] = trainer.train_step()
+        assert all(t.isfinite().all() for t in weights(trainer).values())
+    assert rows[False].students[0] == rows[True].students[0]
+    for plain, placed in zip(rows[False].students[1:], rows[True].students[1:], strict=True):
+        assert plain.relation != pytest.approx(placed.relation, rel=1e-2)
 
 
 def test_the_rate_rises_then_falls_to_nearly_zero_and_is_smaller_for_embeddings(
@@ -95,7 +125,7 @@ def test_the_rate_rises_then_falls_to_nearly_zero_and_is_smaller_for_embeddings(
     trainer = make_trainer(tmp_path, warmup=0.25, embedding_rate=0.5)
     rates, shares = [], set()
 
-    def on_step(report: StepReport) -> None:
+    def on_step(report: LossRow) -> None:
         rates.append(report.learning_rate)
         groups = trainer._optimizer.param_groups
         shares.update(group["lr"] / report.learning_rate for group in groups)
@@ -149,7 +179,7 @@ def test_rows_written_after_the_last_checkpoint_are_written_anew(
 ) -> None:
     trainer = make_trainer(tmp_path)
 
-    def on_step(report: StepReport) -> None:
+    def on_step(report: LossRow) -> None:
         if report.step == 2:
             trainer.save()
         if report.step == 5:
@@ -258,10 +288,10 @@ def test_bfloat16_starts_at_nearly_the_same_loss_and_keeps_fp32_weights(
 ) -> None:
     firsts = {}
     for precision in ("fp32", "bf16"):
-        reports: list[StepReport] = []
+        reports: list[LossRow] = []
         trainer = make_trainer(tmp_path / precision, precision=precision, tokens=600)
         trainer.run(on_step=reports.append)
-        firsts[precision] = reports[0].losses[0]
+        firsts[precision] = reports[0].students[0]
         assert all(t.dtype == torch.float32 for t in weights(trainer).values())
         assert all(t.isfinite().all() for t in weights(trainer).values())
     assert firsts["bf16"].relation == pytest.approx(firsts["fp32"].relation, rel=0.05)
@@ -344,6 +374,24 @@ def test_biases_and_norms_have_no_weight_decay(make_trainer: MakeTrainer, tmp_pa
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         TrainingSettings(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"relation_layers": "every"}, "set relation_layers to 'last'"),
+        ({"extremes": ("smallest", "largest")}, "begin with 'largest'"),
+        ({"extremes": ("smallest",)}, "begin with 'largest'"),
+        ({"extremes": ()}, "begin with 'largest'"),
+    ],
+)
+def test_learning_in_place_is_refused_where_the_largest_is_no_target(
+    change: dict[str, Any], advice: str
+) -> None:
+    TrainingSettings.model_validate(change)
+    TrainingSettings(in_place=True)
+    with pytest.raises(ValidationError, match=f"in_place .*{advice}"):
+        TrainingSettings.model_validate({"in_place": True, **change})
 
 
 def test_rows_longer_than_the_teachers_positions_are_refused(

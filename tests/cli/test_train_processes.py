@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from autodistil.loss_curve import LOSSES
 from autodistil.superlm import open_superlm
-from autodistil.training import CHECKPOINT, LOSSES
+from autodistil.training import CHECKPOINT
 from tests.factories import STOCK_SPACE, write_corpus, write_teacher
 
 SETTINGS = {
