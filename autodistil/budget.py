@@ -2,22 +2,25 @@
 
 import re
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     ValidationError,
     model_validator,
 )
 
 from autodistil.cost import Cost
 from autodistil.errors import InvalidInput, explain
+from autodistil.latency_conditions import LatencyLimit
 
 AXES = ("macs", "flops", "params", "size_bytes")
 """What can be limited and computed exactly; each is a field of `Cost`."""
+
+LATENCY = "latency"
+"""What can be limited and is predicted, in ms; the field of `Budget` that holds the limit."""
 
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMG%]?)")
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -54,26 +57,6 @@ def parse_amount(value: object) -> int | str:
 Amount = Annotated[int | str, BeforeValidator(parse_amount)]
 
 
-class LatencyLimit(BaseModel):
-    """A limit on latency under stated conditions.
-
-    Attributes:
-        ms: Milliseconds for one forward of a batch.
-        device: Name of a profiled device.
-        percentile: Which percentile of the runs must stay below.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ms: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-    device: Annotated[str, Field(max_length=100)] | None = None
-    percentile: Literal[50, 90] = 90
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
-    sequence_length: Annotated[int, Field(ge=1, le=4096)] = 128
-    runtime: Literal["torch", "onnxruntime"] = "torch"
-    dtype: Literal["float32"] = "float32"
-
-
 class Budget(BaseModel):
     """Limits on a student's exact cost; at least one must be given.
 
@@ -99,14 +82,17 @@ class Budget(BaseModel):
             raise ValueError(f"name at least one limit: {', '.join(AXES)} or latency")
         return self
 
-    def limits(self, teacher: Cost) -> dict[str, int]:
-        """The limits in absolute numbers, shares taken of the teacher's cost."""
+    def limits(self, teacher: Cost) -> dict[str, int | float]:
+        """The limits in absolute numbers, shares taken of the teacher's cost; latency in ms."""
         given = {axis: getattr(self, axis) for axis in AXES}
-        return {
+        limits: dict[str, int | float] = {
             axis: _resolve(amount, getattr(teacher, axis))
             for axis, amount in given.items()
             if amount is not None
         }
+        if self.latency is not None:
+            limits[LATENCY] = self.latency.ms
+        return limits
 
 
 def _resolve(amount: int | str, whole: int) -> int:

@@ -61,6 +61,22 @@ class UnknownDevice(AutoDistilError):
     title = "No latency profile of that device"
 
 
+class UnprofiledConditions(AutoDistilError):
+    """A latency limit under conditions that the device was not profiled for."""
+
+    status = 422
+    type = "unprofiled-conditions"
+    title = "The device has no latency profile for these conditions"
+
+
+class LatencyMissed(AutoDistilError):
+    """Students that were predicted to keep a latency limit did not when they were measured."""
+
+    status = 422
+    type = "latency-missed"
+    title = "No student kept the latency limit when measured"
+
+
 class InvalidBundle(AutoDistilError):
     """A SuperLM bundle that is incomplete, inconsistent, or hostile."""
 
@@ -75,6 +91,22 @@ class UnsupportedTeacher(AutoDistilError):
     status = 422
     type = "unsupported-teacher"
     title = "This model cannot be a teacher"
+
+
+class TeacherUnavailable(AutoDistilError):
+    """Work that needs the weights of a teacher which this service does not have."""
+
+    status = 422
+    type = "teacher-unavailable"
+    title = "The teacher is not at hand"
+
+
+class TeacherMismatch(AutoDistilError):
+    """A model that is not the teacher that a SuperLM was distilled from."""
+
+    status = 422
+    type = "teacher-mismatch"
+    title = "This is not the SuperLM's teacher"
 
 
 class ParityFailure(AutoDistilError):

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from autodistil.architecture import Architecture
 from autodistil.candidates import Candidate
 from autodistil.errors import ParityFailure
+from autodistil.mixture import Mixture, Sizes
 from autodistil.receipt import Parity
 from autodistil.spec import FileEntry
 from autodistil.superlm import SuperLM
+from autodistil.tensors import EncoderConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,19 +44,39 @@ def export_transformers(
     Returns:
         Size and hash of every file written.
     """
+    card = _model_card(superlm, candidate)
+    return write_model_folder(superlm, candidate.architecture, tensors, card, folder)
+
+
+def write_model_folder(
+    superlm: SuperLM,
+    architecture: Sizes,
+    tensors: "dict[str, Tensor]",
+    card: str,
+    folder: Path,
+) -> dict[str, FileEntry]:
+    """The same for any encoder cut out of a SuperLM, with a model card of the caller's.
+
+    Args:
+        superlm: The SuperLM.
+        architecture: The sizes of the encoder.
+        tensors: Its tensors, by the names of `tensor_shapes`.
+        card: Content of `README.md`.
+        folder: An empty or missing folder.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    _write_json(folder / "config.json", _config(superlm, candidate.architecture))
+    _write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
     for path in superlm.tokenizer_path.iterdir():
         shutil.copyfile(path, folder / path.name)
-    if not candidate.stock:
+    if not architecture.stock:
         source = Path(__file__).with_name("student_model.py")
         shutil.copyfile(source, folder / _MODEL_FILE)
     if superlm.spec.pooling == "mean":
-        _write_sentence_transformers(candidate.hidden, folder)
-    (folder / "README.md").write_text(_model_card(superlm, candidate))
+        _write_sentence_transformers(architecture.hidden, folder)
+    (folder / "README.md").write_text(card)
     return {
         path.relative_to(folder).as_posix(): FileEntry.of(path)
         for path in sorted(folder.rglob("*"))
@@ -66,15 +89,15 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _config(superlm: SuperLM, architecture: Architecture) -> dict[str, Any]:
-    encoder = superlm.spec.encoder
+def model_config(architecture: Sizes, encoder: EncoderConfig) -> dict[str, Any]:
+    """A student's `config.json`."""
     config: dict[str, Any] = {
         "architectures": ["BertModel"],
         "model_type": "bert",
         "hidden_size": architecture.hidden,
         "num_hidden_layers": architecture.layers,
-        "num_attention_heads": architecture.heads,
-        "intermediate_size": architecture.intermediate,
+        "num_attention_heads": max(sizes.heads for sizes in architecture.per_layer),
+        "intermediate_size": max(sizes.intermediate for sizes in architecture.per_layer),
         "vocab_size": encoder.vocab_size,
         "max_position_embeddings": encoder.max_position_embeddings,
         "type_vocab_size": encoder.type_vocab_size,
@@ -98,6 +121,9 @@ def _config(superlm: SuperLM, architecture: Architecture) -> dict[str, Any]:
                 "AutoModel": f"{module}.StudentModel",
             },
         }
+    if isinstance(architecture, Mixture) and not architecture.stock:
+        config["layer_heads"] = list(architecture.heads)
+        config["layer_intermediate_sizes"] = list(architecture.intermediate)
     return config
 
 
@@ -159,7 +185,7 @@ def _sizes(a: Architecture) -> str:
 
 def check_parity(
     superlm: SuperLM,
-    architecture: Architecture,
+    architecture: Sizes,
     folder: Path,
     reference: "ElasticEncoder",
     seed: int = 0,
@@ -192,6 +218,34 @@ def check_parity(
     if wrong:
         raise ParityFailure(f"Loading {architecture.name} reports {wrong}.")
     model.eval()
+    run = torch.inference_mode()(lambda ids, mask: model(ids, attention_mask=mask)[0])
+    return compare_with_superlm(run, superlm, architecture, reference, PARITY_TOLERANCE, seed)
+
+
+def compare_with_superlm(
+    run: "Callable[[Tensor, Tensor], Tensor]",
+    superlm: SuperLM,
+    architecture: Sizes,
+    reference: "ElasticEncoder",
+    tolerance: float,
+    seed: int = 0,
+) -> Parity:
+    """Compare what an exported student computes with what the SuperLM computes.
+
+    Args:
+        run: The student: token ids and attention mask, [batch, tokens] each, to the last hidden
+            state, [batch, tokens, hidden].
+        superlm: The SuperLM.
+        architecture: The student.
+        reference: The whole SuperLM, from `load_elastic`.
+        tolerance: Largest difference of a value that is allowed.
+        seed: Of the random token ids.
+
+    Raises:
+        ParityFailure: The two differ by more.
+    """
+    import torch
+
     encoder = superlm.spec.encoder
     length = min(64, encoder.max_position_embeddings)
     generator = torch.Generator().manual_seed(seed)
@@ -199,20 +253,17 @@ def check_parity(
     mask = torch.ones_like(ids)
     for row in range(1, len(ids)):  # padding of several lengths
         mask[row, length * (4 - row) // 4 :] = 0
+    exported = run(ids, mask)
     with torch.inference_mode():
-        exported = model(input_ids=ids, attention_mask=mask).last_hidden_state
         wanted = reference(ids, mask, architecture).hidden
     difference = float((exported - wanted)[mask.bool()].abs().max())
-    if not difference <= PARITY_TOLERANCE:
+    if not difference <= tolerance:
         raise ParityFailure(
             f"The last hidden state of {architecture.name} differs by {difference:.3g} "
-            f"from the SuperLM's; at most {PARITY_TOLERANCE:g} is allowed."
+            f"from the SuperLM's; at most {tolerance:g} is allowed."
         )
     return Parity(
-        max_abs_difference=difference,
-        tolerance=PARITY_TOLERANCE,
-        tokens=int(mask.sum()),
-        seed=seed,
+        max_abs_difference=difference, tolerance=tolerance, tokens=int(mask.sum()), seed=seed
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodistil.architecture import Architecture
 from autodistil.cost import cost
 from autodistil.errors import InvalidInput, UnsupportedTeacher
+from autodistil.mixture import Mixture, Sizes
 from autodistil.teacher import is_mean_pooled, read_sizes
 from autodistil.tensors import EncoderConfig
 
@@ -65,7 +66,7 @@ def load_folder(folder: Path) -> LoadedModel:
     try:
         # False, not left out: left out, transformers stops to ask whether code may run.
         own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        if _read_config(folder).get("model_type") == _STUDENT:
+        if read_config(folder).get("model_type") == _STUDENT:
             own["config"] = StudentConfig.from_pretrained(folder, local_files_only=True)
             model = StudentModel.from_pretrained(folder, dtype=torch.float32, **own)
         else:
@@ -84,7 +85,7 @@ def read_facts(folder: Path) -> ModelFacts:
     Raises:
         InvalidInput: There is no model in the folder.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     digest = hashlib.sha256()
     for path in sorted((*folder.iterdir(), folder / "1_Pooling" / "config.json")):
         # The receipt names the day; the same student extracted again is the same model.
@@ -95,23 +96,36 @@ def read_facts(folder: Path) -> ModelFacts:
         architecture, encoder = _read_sizes(config)
     except UnsupportedTeacher:
         return ModelFacts(digest.hexdigest(), None, None)
-    counted = cost(architecture, encoder, architecture.heads)
+    counted = cost(architecture, encoder, architecture.per_layer[0].heads)
     return ModelFacts(digest.hexdigest(), counted.macs, counted.params)
 
 
-def _read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
+def _read_sizes(config: dict[str, Any]) -> tuple[Sizes, EncoderConfig]:
     if config.get("model_type") != _STUDENT:
         return read_sizes(config)
     # One head as wide as the model passes where the student's own heads would not.
     architecture, encoder = read_sizes({**config, "model_type": "bert", "num_attention_heads": 1})
     try:
+        if config.get("layer_heads") and config.get("layer_intermediate_sizes"):
+            mixture = Mixture(
+                hidden=architecture.hidden,
+                head_width=config["head_width"],
+                heads=config["layer_heads"],
+                intermediate=config["layer_intermediate_sizes"],
+            )
+            return mixture, encoder
         heads = {"heads": config["num_attention_heads"], "head_width": config["head_width"]}
         return Architecture.model_validate({**architecture.model_dump(), **heads}), encoder
     except (KeyError, ValueError) as error:
         raise UnsupportedTeacher(f"The student's config.json is unusable ({error}).") from error
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of the model in a folder.
+
+    Raises:
+        InvalidInput: There is none that can be read.
+    """
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text())

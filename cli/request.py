@@ -1,17 +1,24 @@
 """Ask a running service for a student, and download it."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from autodistil.errors import InvalidInput
-from cli.options import Flops, Macs, Params, SizeBytes, build_budget
+from cli.domain import TextFile, read_text
+from cli.latency_options import DeviceOption, LatencyMs, LimitConditions, latency_limit
+from cli.options import (
+    DEFAULT_URL,
+    Flops,
+    Macs,
+    Params,
+    SizeBytes,
+    Url,
+    build_budget,
+    read_api_key,
+)
 from cli.output import JsonOption, print_json, print_receipt, progress
 from client import Client
-
-_DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def command(
@@ -26,23 +33,24 @@ def command(
     flops: Flops = None,
     params: Params = None,
     size_bytes: SizeBytes = None,
-    url: Annotated[
-        str, typer.Option(help="Where the service is.", envvar="AUTODISTIL_URL")
-    ] = _DEFAULT_URL,
+    latency: LatencyMs = None,
+    device: DeviceOption = None,
+    conditions: LimitConditions = None,
+    text: TextFile = None,
+    url: Url = DEFAULT_URL,
     json_: JsonOption = False,
 ) -> None:
     """Ask a running service for a student, and download it.
 
     The API key is read from the environment variable AUTODISTIL_API_KEY.
     """
-    api_key = os.environ.get("AUTODISTIL_API_KEY", "")
-    if not api_key:
-        raise InvalidInput(
-            "Set AUTODISTIL_API_KEY; 'autodistil up' writes one to admin-key in its data folder."
-        )
-    budget = build_budget(macs, flops, params, size_bytes)
+    api_key = read_api_key()
+    limit = latency_limit(latency, device, conditions)
+    budget = build_budget(macs, flops, params, size_bytes, limit)
     request: dict[str, Any] = {"budget": budget.model_dump(exclude_none=True)}
     request |= {k: v for k, v in (("teacher", teacher), ("superlm", superlm)) if v is not None}
+    if text is not None:
+        request["text"] = read_text(text)
     with Client(url, api_key) as client, progress() as bar:
         task = bar.add_task("student", total=100, note="")
 

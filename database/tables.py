@@ -153,6 +153,43 @@ class ExtractionRow(Base):
     events: Mapped[list["EventRow"]] = relationship(order_by="EventRow.id")
 
 
+class DeviceState(StrEnum):
+    """Where the profiling of a device stands."""
+
+    QUEUED = "queued"
+    PROFILING = "profiling"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DeviceRow(Base):
+    """A device, its latency profile, and the profiling that was last asked for.
+
+    The profile stays what it was until a profiling succeeds.
+    """
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        CheckConstraint(
+            f"state IN ({', '.join(repr(s.value) for s in DeviceState)})", name="state"
+        ),
+    )
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), default=DeviceState.QUEUED)
+    request: Mapped[dict[str, Any]]
+    percent: Mapped[int] = mapped_column(Integer, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[datetime.datetime | None]
+    sent_at: Mapped[datetime.datetime | None]
+    profile: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    requested_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime.datetime | None]
+    finished_at: Mapped[datetime.datetime | None]
+
+
 class ArtifactRow(Base):
     """A file that an extraction produced; the content lies in the store under its hash."""
 

@@ -13,7 +13,7 @@ from service import problems
 from service.catalogue import Catalogue
 from service.dependencies import Parts
 from service.limits import BodyLimit
-from service.routers import admin, artifacts, extractions, health, superlms
+from service.routers import admin, artifacts, devices, extractions, health, superlms
 from service.sweeper import sweep_forever
 from worker.queue import make_celery
 from worker.settings import Settings
@@ -54,6 +54,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.parts = parts
     problems.install(app)
     app.add_middleware(BodyLimit)
-    for module in (extractions, artifacts, superlms, admin, health):
+    for module in (extractions, artifacts, superlms, devices, admin, health):
         app.include_router(module.router)
     return app

@@ -1,7 +1,12 @@
 """Candidate tables in memory: a registered SuperLM never changes, so its entries are kept."""
 
+from collections.abc import Sequence
+
 from autodistil.budget import Budget
-from autodistil.search import Choice, Entry, entries_of, search
+from autodistil.fronts import CostAxis, pareto_front
+from autodistil.latency_limit import Profiles
+from autodistil.quality import Score
+from autodistil.search import Choice, Entry, entries_of, search, with_latency
 from database import superlms
 from database.tables import SuperLMRow
 
@@ -12,9 +17,31 @@ class Catalogue:
     def __init__(self) -> None:
         self._entries: dict[str, list[Entry]] = {}
 
-    def plan(self, rows: list[SuperLMRow], budget: Budget) -> Choice:
+    def plan(self, rows: list[SuperLMRow], budget: Budget, profiles: Profiles) -> Choice:
         """The choice over some SuperLMs; see `autodistil.search.search`."""
-        return search([entry for row in rows for entry in self._of(row)], budget)
+        return search([entry for row in rows for entry in self._of(row)], budget, profiles)
+
+    def front(
+        self,
+        row: SuperLMRow,
+        axis: CostAxis,
+        score: Score,
+        conditions: Budget | None = None,
+        profiles: Profiles | None = None,
+    ) -> list[Entry]:
+        """The front of a SuperLM; see `autodistil.fronts.pareto_front`.
+
+        Args:
+            row: The SuperLM.
+            axis: The cost.
+            score: What is better the more there is of it.
+            conditions: A budget whose latency limit says under which conditions to predict.
+            profiles: The profiled devices.
+        """
+        entries: Sequence[Entry] = self._of(row)
+        if conditions is not None:
+            entries = with_latency(entries, conditions, profiles)
+        return pareto_front(entries, axis, score)
 
     def _of(self, row: SuperLMRow) -> list[Entry]:
         if row.id not in self._entries:

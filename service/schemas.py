@@ -9,6 +9,15 @@ from autodistil.architecture import Architecture
 from autodistil.budget import AXES, Budget
 from autodistil.candidates import Candidate
 from autodistil.cost import Cost
+from autodistil.fronts import CostAxis
+from autodistil.latency_conditions import (
+    DeviceName,
+    HowRun,
+    LatencyLimit,
+    Percentile,
+    Threads,
+)
+from autodistil.quality import Score
 from autodistil.receipt import Receipt
 from autodistil.search import Choice, Entry, entries_of
 from database import superlms
@@ -39,6 +48,9 @@ class PlanRequest(_Request):
         return self
 
 
+Formats = Annotated[list[Literal["transformers"]], Field(min_length=1, max_length=1)]
+
+
 class ExtractionRequest(PlanRequest):
     """A budget, and the formats in which the student is wanted."""
 
@@ -49,17 +61,34 @@ class ExtractionRequest(PlanRequest):
         },
     )
 
-    formats: Annotated[list[Literal["transformers"]], Field(min_length=1, max_length=1)] = [
-        "transformers"
-    ]
+    formats: Formats = ["transformers"]
+    text: Annotated[list[str], Field(max_length=100_000)] | None = None
+    """Sentences of your own domain in the order of the text. The best students within the budget
+    are scored anew on them, and the receipt says whether that changed the choice."""
+
+
+class TextReference(BaseModel):
+    """The text of a request, which is kept apart from it."""
+
+    sha256: str
+    sentences: int
+    characters: int
+
+
+class AcceptedRequest(PlanRequest):
+    """A request as it was accepted."""
+
+    formats: Formats
+    text: TextReference | None = None
 
 
 class Row(Candidate):
-    """A candidate with its SuperLM."""
+    """A candidate with its SuperLM, and its predicted latency if the budget limits that."""
 
     model_config = ConfigDict(extra="ignore")
 
     superlm: str
+    latency_ms: float | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -78,9 +107,10 @@ class Plan(BaseModel):
     """The dry run of an extraction."""
 
     choice: Row
-    limits: dict[str, int]
+    limits: dict[str, int | float]
     feasible: int
     considered: int
+    score: Score
     neighbours: Neighbours
 
     @classmethod
@@ -127,7 +157,7 @@ class Extraction(BaseModel):
     state: State
     percent: int
     attempts: int
-    request: ExtractionRequest
+    request: AcceptedRequest
     superlm: str | None
     architecture: Architecture | None
     cost: Cost | None
@@ -148,7 +178,7 @@ class Extraction(BaseModel):
             state=state,
             percent=_PERCENT.get(state, 100),
             attempts=row.attempts,
-            request=ExtractionRequest.model_validate(row.request),
+            request=AcceptedRequest.model_validate(row.request),
             superlm=chosen.superlm if chosen else None,
             architecture=chosen.architecture if chosen else None,
             cost=chosen.cost if chosen else None,
@@ -236,6 +266,32 @@ class SuperLMDetail(SuperLMSummary):
             teacher_cost=superlms.read_spec(row).teacher_cost,
             candidates=[Row.of(entry) for entry in entries_of([superlms.opened(row)])],
         )
+
+
+class FrontierQuery(HowRun):
+    """Which front is wanted; all but `x` and `score` belong to `x=latency`."""
+
+    x: CostAxis = CostAxis.MACS
+    score: Score = Score.QUALITY
+    device: DeviceName | None = None
+    percentile: Percentile = 90
+    threads: Threads | None = None
+
+    def latency_budget(self) -> Budget | None:
+        """A budget that says how latencies are predicted, if they are asked for."""
+        if self.x is not CostAxis.LATENCY:
+            return None
+        own = self.model_dump(exclude={"x", "score"})
+        return Budget(latency=LatencyLimit(ms=1, **own))  # any limit: what counts is the rest
+
+
+class Frontier(BaseModel):
+    """The students of a SuperLM than which none is both better and cheaper, the cheapest first."""
+
+    superlm: str
+    x: CostAxis
+    y: Score
+    items: list[Row]
 
 
 class SuperLMList(BaseModel):

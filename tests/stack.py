@@ -20,6 +20,7 @@ from service.prepare import prepare
 from worker.settings import Settings
 
 LEASE_SECONDS = 2.0
+DEVICE = "test-cpu"
 
 
 @dataclass
@@ -121,6 +122,7 @@ def running_stack(folder: Path, database_url: str, broker_url: str) -> Iterator[
         "AUTODISTIL_SWEEP_SECONDS": "0.3",
         "AUTODISTIL_RESEND_SECONDS": "3",
         "AUTODISTIL_THREADS": "1",
+        "AUTODISTIL_DEVICE": DEVICE,
     }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

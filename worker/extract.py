@@ -1,48 +1,29 @@
 """One extraction, from the claim to the stored artifact."""
 
 import contextlib
-import datetime
 import logging
 import shutil
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from autodistil.budget import Budget
 from autodistil.errors import AutoDistilError
 from autodistil.export import pack
-from autodistil.extraction import extract_student
-from autodistil.receipt import Receipt
-from autodistil.search import entries_of, search
-from database import extractions, superlms
+from autodistil.measured_extraction import extract_best
+from autodistil.receipt import Miss, Receipt
+from autodistil.search import Choice
+from database import devices, extractions, superlms
 from database.errors import Canceled, LeaseLost
-from database.session import SessionFactory, reading
+from database.session import reading
 from database.tables import ArtifactRow, State
-from models_store.artifacts import ArtifactStore
+from worker.domain import search_on_text
 from worker.lease import heartbeat, is_dead_neighbour, this_owner
+from worker.workshop import Workshop, unexpected
 
 log = logging.getLogger(__name__)
 
 FORMAT = "transformers"
 ARCHIVE = "transformers.tar.gz"
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What a worker works with.
-
-    Attributes:
-        sessions: The database.
-        store: Where artifacts go.
-        scratch: Folder for work in progress; emptied after each extraction.
-        lease: How long a sign of life lasts.
-        max_attempts: How often workers may die on an extraction.
-    """
-
-    sessions: SessionFactory
-    store: ArtifactStore
-    scratch: Path
-    lease: datetime.timedelta
-    max_attempts: int
 
 
 def run_extraction(workshop: Workshop, extraction_id: str) -> None:
@@ -57,7 +38,10 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
         return
     folder = workshop.scratch / extraction_id
     try:
-        with heartbeat(workshop.sessions, extraction_id, owner, workshop.lease):
+        renew = partial(
+            extractions.renew, extraction_id=extraction_id, owner=owner, lease=workshop.lease
+        )
+        with heartbeat(workshop.sessions, workshop.lease, renew):
             _work(workshop, extraction_id, owner, folder)
     except Canceled:
         # The sweeper ends it if the lease has run out meanwhile.
@@ -69,7 +53,7 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
         _fail(workshop, extraction_id, owner, error)
     except Exception as error:
         log.exception("extraction %s failed", extraction_id)
-        _fail(workshop, extraction_id, owner, _unexpected(error))
+        _fail(workshop, extraction_id, owner, unexpected(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -94,30 +78,45 @@ def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> N
     with reading(workshop.sessions) as session:
         request = extractions.get(session, extraction_id).request
         rows = superlms.resolve(session, request.get("teacher"), request.get("superlm"))
-    budget = Budget.model_validate(request["budget"])
-    opened = [superlms.opened(row) for row in rows]
-    choice = search(entries_of(opened), budget)
-    row, superlm = next(
-        (row, superlm)
-        for row, superlm in zip(rows, opened, strict=True)
-        if superlm.spec.reference == choice.best.superlm
-    )
-    with workshop.sessions.begin() as session:
-        extractions.choose(session, extraction_id, owner, row.id, choice.best.row())
+        budget = Budget.model_validate(request["budget"])
+        profiles = devices.profiles_for(session, budget)
+    if budget.latency and budget.latency.device:
+        workshop.check_device(budget.latency.device)
+    opened = {f"{row.name}@{row.version}": (row, superlms.opened(row)) for row in rows}
+
+    def on_choice(choice: Choice) -> None:
+        row, _ = opened[choice.best.superlm]
+        with workshop.sessions.begin() as session:
+            extractions.choose(session, extraction_id, owner, row.id, choice.best.row())
 
     def on_phase(phase: str) -> None:
         with workshop.sessions.begin() as session:
             extractions.advance(session, extraction_id, owner, State(phase))
 
+    def on_miss(miss: Miss) -> None:
+        with workshop.sessions.begin() as session:
+            extractions.note_miss(session, extraction_id, miss.model_dump(mode="json"))
+
+    def check() -> None:
+        with workshop.sessions.begin() as session:
+            extractions.check(session, extraction_id, owner)
+
+    candidates = {reference: superlm for reference, (_, superlm) in opened.items()}
+    domain = None
+    if text := request.get("text"):
+        domain = search_on_text(workshop, text["sha256"], candidates, budget, profiles, check)
     student = folder / "student"
-    receipt = extract_student(
-        superlm,
-        choice.best.candidate,
+    receipt = extract_best(
+        candidates,
+        budget,
         student,
-        budget=budget,
-        limits=choice.limits,
+        profiles,
+        entries=domain.entries if domain else None,
+        on_choice=on_choice,
         on_phase=on_phase,
+        on_miss=on_miss,
     )
+    receipt = receipt.model_copy(update={"domain": domain.receipt if domain else None})
     archive = folder / ARCHIVE
     pack(student, archive)
     _finish(workshop, extraction_id, owner, receipt, archive)
@@ -138,10 +137,6 @@ def _finish(
         extractions.succeed(
             session, extraction_id, owner, receipt.model_dump(mode="json"), [artifact]
         )
-
-
-def _unexpected(error: Exception) -> AutoDistilError:
-    return AutoDistilError(f"The worker failed unexpectedly ({type(error).__name__}): {error}")
 
 
 def _fail(workshop: Workshop, extraction_id: str, owner: str, error: AutoDistilError) -> None:

@@ -1,15 +1,15 @@
-"""A worker's hold on an extraction, kept alive by a thread while the work goes on."""
+"""A worker's hold on a row, kept alive by a thread while the work goes on."""
 
 import contextlib
 import datetime
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from database import extractions
 from database.errors import LeaseLost
 from database.session import SessionFactory
 
@@ -35,9 +35,15 @@ def is_dead_neighbour(owner: str | None) -> bool:
 
 @contextlib.contextmanager
 def heartbeat(
-    sessions: SessionFactory, extraction_id: str, owner: str, lease: datetime.timedelta
+    sessions: SessionFactory, lease: datetime.timedelta, renew: Callable[[Session], None]
 ) -> Iterator[None]:
-    """Renew the lease three times per its length until the block ends."""
+    """Renew a lease three times per its length until the block ends.
+
+    Args:
+        sessions: The database.
+        lease: How long the lease lasts.
+        renew: Prolongs it; raises `LeaseLost` if it is gone.
+    """
     stop = threading.Event()
 
     def beat() -> None:
@@ -46,11 +52,11 @@ def heartbeat(
             # work itself at its next step.
             with contextlib.suppress(SQLAlchemyError), sessions.begin() as session:
                 try:
-                    extractions.renew(session, extraction_id, owner, lease)
+                    renew(session)
                 except LeaseLost:
                     return
 
-    thread = threading.Thread(target=beat, name=f"lease-{extraction_id}", daemon=True)
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()
     try:
         yield

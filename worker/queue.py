@@ -1,14 +1,21 @@
 """The Celery application as a sender sees it: no tasks, no torch.
 
-A message carries an extraction's id and nothing else; the row is the truth about the job, and a
-message that is lost or arrives twice changes nothing.
+A message carries an extraction's id or a device's name and nothing else; the row is the truth about
+the job, and a message that is lost or arrives twice changes nothing.
 """
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 EXTRACT_TASK = "worker.extract"
+PROFILE_TASK = "worker.profile"
 QUEUE = "extractions"
+"""Of extractions that any worker may do."""
+
+
+def device_queue(device: str) -> str:
+    """The queue of the work that must be done on a device."""
+    return f"device.{device}"
 
 
 def make_celery(broker_url: str) -> Celery:
@@ -47,14 +54,29 @@ def make_celery(broker_url: str) -> Celery:
     return app
 
 
-def send_extraction(app: Celery, extraction_id: str) -> bool:
-    """Tell the workers about a queued extraction.
+def send_extraction(app: Celery, extraction_id: str, device: str | None = None) -> bool:
+    """Tell the workers about a queued extraction, only those on a device if one is named.
 
     Returns:
         Whether the broker took the message; if not, the sweeper sends it later.
     """
+    return _send(
+        app, EXTRACT_TASK, extraction_id, QUEUE if device is None else device_queue(device)
+    )
+
+
+def send_profiling(app: Celery, device: str) -> bool:
+    """Tell the workers on a device that it is to be profiled.
+
+    Returns:
+        Whether the broker took the message; if not, the sweeper sends it later.
+    """
+    return _send(app, PROFILE_TASK, device, device_queue(device))
+
+
+def _send(app: Celery, task: str, argument: str, queue: str) -> bool:
     try:
-        app.send_task(EXTRACT_TASK, args=[extraction_id], retry=False)
+        app.send_task(task, args=[argument], queue=queue, retry=False)
     except (OperationalError, OSError):
         return False
     return True

@@ -1,10 +1,13 @@
 """The one settings object, read from the environment (prefix `AUTODISTIL_`) at the top."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from autodistil.domain import MAX_CHARACTERS
+from autodistil.latency_conditions import DeviceName
 
 
 class Settings(BaseSettings):
@@ -21,6 +24,11 @@ class Settings(BaseSettings):
         sweep_seconds: Time between two looks for lost extractions.
         resend_seconds: A queued extraction's message is sent again after this time.
         threads: CPU threads of a worker's torch; 0 leaves it to torch.
+        device: Name of the device that a worker runs on, whose queue it listens on; none if empty.
+            Workers may share a name only if their machines are alike.
+        teachers: Folder or hub id of each teacher by its name, as JSON; text of a request can be
+            used only beside its teacher.
+        max_text_characters: Characters that the text of a request may have.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUTODISTIL_", env_ignore_empty=True)
@@ -34,6 +42,9 @@ class Settings(BaseSettings):
     sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
     resend_seconds: Annotated[float, Field(gt=0)] = 60.0
     threads: Annotated[int, Field(ge=0)] = 0
+    device: DeviceName | Literal[""] = ""
+    teachers: dict[str, str] = {}
+    max_text_characters: Annotated[int, Field(ge=1)] = MAX_CHARACTERS
 
     def model_post_init(self, context: object) -> None:
         """Derive the database's place from the data folder."""

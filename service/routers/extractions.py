@@ -4,11 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from database import extractions, superlms
+from autodistil.domain import read_sentences
+from database import devices, extractions, superlms
+from database.session import reading
 from database.tables import State
+from models_store.texts import put_text
 from service.dependencies import ExtractKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
-from service.schemas import Extraction, ExtractionList, ExtractionRequest
+from service.schemas import Extraction, ExtractionList, ExtractionRequest, TextReference
+from worker.domain import check_teachers
 from worker.queue import send_extraction
 
 router = APIRouter(prefix="/v1/extractions", tags=["extractions"])
@@ -25,16 +29,30 @@ def create_extraction(
     """Ask for the best student within a budget.
 
     A budget that no student meets is refused at once. Otherwise the job is queued; poll the
-    `Location` until its state is `succeeded`, `failed`, or `canceled`.
+    `Location` until its state is `succeeded`, `failed`, or `canceled`. A limit on latency sends it
+    to a worker on the device named, which measures the student before it hands it over. With text,
+    the worker scores the best students anew on it before it chooses.
     """
-    with parts.sessions.begin() as session:
+    with reading(parts.sessions) as session:
         rows = superlms.resolve(session, body.teacher, body.superlm)
-        parts.catalogue.plan(rows, body.budget)
-        row = extractions.create(session, body.model_dump(mode="json", exclude_none=True), key.id)
+        parts.catalogue.plan(rows, body.budget, devices.profiles_for(session, body.budget))
+    request = body.model_dump(mode="json", exclude_none=True)
+    if body.text is not None:
+        check_teachers(parts.settings.teachers, {row.spec["teacher"]["name"] for row in rows})
+        sentences = read_sentences(body.text, parts.settings.max_text_characters)
+        # The hash stands in the request, so that other text is another request.
+        request["text"] = TextReference(
+            sha256=put_text(parts.store, sentences),
+            sentences=len(sentences),
+            characters=sum(map(len, sentences)),
+        ).model_dump()
+    with parts.sessions.begin() as session:
+        row = extractions.create(session, request, key.id)
         session.flush()
         session.refresh(row)
     # After the commit: a message about a row that nobody can see yet would be dropped.
-    if send_extraction(parts.celery, row.id):
+    device = body.budget.latency.device if body.budget.latency else None
+    if send_extraction(parts.celery, row.id, device):
         with parts.sessions.begin() as session:
             extractions.mark_sent(session, row.id)
     response.headers["Location"] = f"/v1/extractions/{row.id}"

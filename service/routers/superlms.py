@@ -2,14 +2,26 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
-from database import superlms
+from database import devices, superlms
 from service.dependencies import ExtractKey, PartsDep, ReadSession
 from service.problems import responses
-from service.schemas import Plan, PlanRequest, SuperLMDetail, SuperLMList, SuperLMSummary
+from service.schemas import (
+    Frontier,
+    FrontierQuery,
+    Plan,
+    PlanRequest,
+    Row,
+    SuperLMDetail,
+    SuperLMList,
+    SuperLMSummary,
+)
 
 router = APIRouter(prefix="/v1", tags=["superlms"])
+
+Reference = Annotated[str, Path(max_length=80, pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
+"""`name`, `name@latest`, or `name@version`."""
 
 
 @router.get("/superlms", operation_id="list_superlms", responses=responses(401, 403))
@@ -19,13 +31,37 @@ def list_superlms(key: ExtractKey, session: ReadSession) -> SuperLMList:
 
 
 @router.get("/superlms/{reference}", operation_id="get_superlm", responses=responses(401, 403, 404))
-def get_superlm(
-    reference: Annotated[str, Path(max_length=80, pattern=r"^[a-z0-9][a-z0-9._@-]*$")],
-    key: ExtractKey,
-    session: ReadSession,
-) -> SuperLMDetail:
+def get_superlm(reference: Reference, key: ExtractKey, session: ReadSession) -> SuperLMDetail:
     """A SuperLM with all its students, by `name`, `name@latest`, or `name@version`."""
     return SuperLMDetail.of(superlms.get(session, reference))
+
+
+@router.get(
+    "/superlms/{reference}/frontier",
+    operation_id="get_frontier",
+    responses=responses(401, 403, 404, 422),
+)
+def get_frontier(
+    reference: Reference,
+    key: ExtractKey,
+    parts: PartsDep,
+    session: ReadSession,
+    query: Annotated[FrontierQuery, Query()],
+) -> Frontier:
+    """The students of a SuperLM than which none is both better and cheaper.
+
+    `x=latency` needs a device, and may say under which conditions its latency is predicted.
+    """
+    row = superlms.get(session, reference)
+    budget = query.latency_budget()
+    profiles = devices.profiles_for(session, budget) if budget else {}
+    front = parts.catalogue.front(row, query.x, query.score, budget, profiles)
+    return Frontier(
+        superlm=f"{row.name}@{row.version}",
+        x=query.x,
+        y=query.score,
+        items=[Row.of(entry) for entry in front],
+    )
 
 
 @router.post("/plans", operation_id="plan_extraction", responses=responses(401, 403, 422))
@@ -34,4 +70,5 @@ def plan_extraction(
 ) -> Plan:
     """What an extraction would choose, without a job."""
     rows = superlms.resolve(session, body.teacher, body.superlm)
-    return Plan.of(parts.catalogue.plan(rows, body.budget))
+    profiles = devices.profiles_for(session, body.budget)
+    return Plan.of(parts.catalogue.plan(rows, body.budget, profiles))

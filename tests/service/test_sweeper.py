@@ -9,11 +9,11 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from database import extractions
+from database import devices, extractions
 from database.session import SessionFactory, reading
 from database.tables import ExtractionRow, utc_now
 from service.sweeper import sweep
-from worker.queue import QUEUE, make_celery
+from worker.queue import QUEUE, device_queue, make_celery
 from worker.settings import Settings
 
 LEASE = datetime.timedelta(seconds=30)
@@ -72,6 +72,21 @@ def test_a_message_that_led_to_nothing_is_sent_again_after_a_while(
     assert sweep_once(sessions, tmp_path, f"{broker_url}/7") == []
     assert sweep_once(sessions, tmp_path, f"{broker_url}/7", resend_seconds=1e-6) == [job]
     assert queue.llen(QUEUE) == 1
+
+
+def test_work_for_a_device_is_sent_to_its_own_queue(
+    sessions: SessionFactory, queue: Any, broker_url: str, tmp_path: Path
+) -> None:
+    request = {"budget": {"latency": {"ms": 5.0, "device": "xeon"}}}
+    with sessions.begin() as session:
+        job = extractions.create(session, request, None).id
+        devices.request_profiling(session, "phone", {})
+        devices.request_profiling(session, "lost", {})
+        devices.claim(session, "lost", "a-host-that-burned-down:7", -LEASE)
+    assert sweep_once(sessions, tmp_path, f"{broker_url}/7") == [job, "phone", "lost"]
+    assert sweep_once(sessions, tmp_path, f"{broker_url}/7") == []
+    queues = (QUEUE, *map(device_queue, ("xeon", "phone", "lost")))
+    assert [queue.llen(name) for name in queues] == [0, 1, 1, 1]
 
 
 def test_without_a_broker_jobs_stay_queued_until_there_is_one(

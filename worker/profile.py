@@ -1,0 +1,84 @@
+"""The profiling of this worker's device, from the claim to the stored profile."""
+
+import logging
+import time
+from functools import partial
+
+from autodistil.device_profile import ProfilingRequest
+from autodistil.errors import AutoDistilError
+from autodistil.profiling import profile_spaces
+from database import devices, superlms
+from database.errors import LeaseLost, NotFound
+from database.session import reading
+from worker.lease import heartbeat, is_dead_neighbour, this_owner
+from worker.workshop import Workshop, unexpected
+
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 1.0
+
+
+def run_profiling(workshop: Workshop, device: str) -> None:
+    """Profile a device, if that is still asked for.
+
+    Every outcome is a state of the row. A message about a row that is taken, ended, or gone is
+    dropped.
+    """
+    owner = this_owner()
+    request = _claim(workshop, device, owner)
+    if request is None:
+        log.info("the profiling of %s is taken or ended", device)
+        return
+    try:
+        renew = partial(devices.renew, name=device, owner=owner, lease=workshop.lease)
+        with heartbeat(workshop.sessions, workshop.lease, renew):
+            _work(workshop, device, owner, ProfilingRequest.model_validate(request))
+    except LeaseLost:
+        log.warning("the profiling of %s was taken over or asked for anew", device)
+    except AutoDistilError as error:
+        _fail(workshop, device, owner, error)
+    except Exception as error:
+        log.exception("the profiling of %s failed", device)
+        _fail(workshop, device, owner, unexpected(error))
+
+
+def _claim(workshop: Workshop, device: str, owner: str) -> dict[str, object] | None:
+    with workshop.sessions.begin() as session:
+        request = devices.claim(session, device, owner, workshop.lease)
+        if request is None:
+            try:
+                holder = devices.get(session, device).lease_owner
+            except NotFound:
+                return None
+            if is_dead_neighbour(holder):  # a message redelivered because a child died
+                devices.recover(session, workshop.max_attempts, dead_owner=holder)
+                request = devices.claim(session, device, owner, workshop.lease)
+        return request
+
+
+def _work(workshop: Workshop, device: str, owner: str, request: ProfilingRequest) -> None:
+    import torch
+
+    workshop.check_device(device)
+    with reading(workshop.sessions) as session:
+        specs = [superlms.read_spec(row) for row in superlms.list_newest(session)]
+    reported = time.monotonic()
+
+    def on_turn(turn: int, turns: int) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > _REPORT_SECONDS:
+            with workshop.sessions.begin() as session:
+                devices.report(session, device, owner, 100 * turn // turns)
+            reported = time.monotonic()
+
+    profile = profile_spaces(device, specs, request, torch.get_num_threads(), on_turn=on_turn)
+    with workshop.sessions.begin() as session:
+        devices.succeed(session, device, owner, profile)
+
+
+def _fail(workshop: Workshop, device: str, owner: str, error: AutoDistilError) -> None:
+    try:
+        with workshop.sessions.begin() as session:
+            devices.fail(session, device, owner, error)
+    except LeaseLost:
+        log.warning("the profiling of %s was taken over or asked for anew", device)
