@@ -57,19 +57,51 @@ bench: $(INSTALLED) ## Time plans, extractions, and whole requests; prints a Mar
 	$(BIN)/python benchmarks/waiting_times.py
 
 .PHONY: results
-results: $(TRAIN_INSTALLED) ## STS-B table of docs/results.md; needs DATA=glue-folder CORPUS=text-folder
-	$(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
-	  --corpus "$(CORPUS)" --settings docs/recipes/minilm-l6-tiny-1.json --tokens 0 \
-	  --out build/minilm-l6-tiny
-	$(BIN)/python benchmarks/stsb_table.py --untrained build/minilm-l6-tiny \
-	  --trained models_store/superlms/minilm-l6-tiny --teacher "$(TEACHER)" --data "$(DATA)"
+results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glue-folder
+	test -d build/baselines || $(MAKE) --no-print-directory baselines
+	for share in 37% 12.5% 5%; do \
+	  test -d "build/results/at-most-$$share" || $(BIN)/autodistil extract models_store/superlms/* \
+	    --macs "$$share" --out "build/results/at-most-$$share" || exit 1; \
+	done
+	$(BIN)/autodistil evaluate "teacher=$(TEACHER)" build/results/* build/baselines/first-[234] \
+	  --tasks stsb-zero-shot,sst2,cola,mrpc,stsb,rte --data "$(DATA)" --reference teacher \
+	  --seeds 3 --epochs 3 --learning-rate 2e-4 --max-examples 2500 --precision bf16 --threads 1 \
+	  --out docs/scores.json --markdown build/scores.md --plot docs/pictures/scores.png
+
+.PHONY: stsb
+stsb: $(TRAIN_INSTALLED) ## STS-B of the shipped students, untrained and trained; needs DATA, CORPUS
+	$(BIN)/python benchmarks/stsb_table.py models_store/superlms/* --teacher "$(TEACHER)" \
+	  --data "$(DATA)" --corpus "$(CORPUS)"
+
+SUPERLM = $(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
+  --corpus "$(CORPUS)" --corpus-name "English Wikipedia articles (CC BY-SA 3.0) and public-domain books" \
+  --heads stock --threads 1
 
 .PHONY: superlms
-superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLM again (hours); needs CORPUS=text-folder
-	$(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
-	  --corpus "$(CORPUS)" --corpus-name "English Wikipedia articles (CC BY-SA 3.0) and public-domain books" \
-	  --space tiny --heads stock --settings docs/recipes/minilm-l6-tiny-1.json --tokens 9M --threads 1 \
+superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLMs again (hours); needs CORPUS=text-folder
+	$(SUPERLM) --space tiny --version 2 --settings docs/recipes/minilm-l6-tiny.json --tokens 800K \
 	  --work build/minilm-l6-tiny.work --out models_store/superlms/minilm-l6-tiny
+	$(SUPERLM) --space small --settings docs/recipes/minilm-l6-small.json --tokens 700K \
+	  --work build/minilm-l6-small.work --out models_store/superlms/minilm-l6-small
+	$(SUPERLM) --space docs/recipes/minilm-l6-base.space.json \
+	  --settings docs/recipes/minilm-l6-base.json --tokens 800K \
+	  --work build/minilm-l6-base.work --out models_store/superlms/minilm-l6-base
+
+.PHONY: bench-search
+bench-search: $(TRAIN_INSTALLED) ## Scoring all students together against one by one, and plans; needs CORPUS=text-folder
+	$(BIN)/python benchmarks/search.py models_store/superlms/* --teacher "$(TEACHER)" --corpus "$(CORPUS)"
+
+.PHONY: ranking
+ranking: $(TRAIN_INSTALLED) ## Fine-tune 24 students and rank them by every signal (hours); needs DATA=glue-folder
+	$(BIN)/python benchmarks/ranking.py students models_store/superlms/* --out build/ranking
+	$(BIN)/autodistil evaluate build/ranking/* --tasks sst2,mrpc --data "$(DATA)" --seeds 2 --epochs 3 \
+	  --learning-rate 2e-4 --max-examples 2500 --precision bf16 --threads 1 --out docs/ranking.json
+	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* --scores docs/ranking.json \
+	  --markdown build/ranking.md --plot docs/pictures/ranking.svg
+
+.PHONY: bench-latency
+bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits kept; wants a quiet machine
+	$(BIN)/python benchmarks/latency.py
 
 .PHONY: bench-train
 bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs CORPUS=text-folder
@@ -78,6 +110,11 @@ bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs
 .PHONY: ablations
 ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (hours); needs DATA, CORPUS
 	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
+
+.PHONY: mixtures
+mixtures: $(TRAIN_INSTALLED) ## What per-layer mixtures gain over the shipped students (hours); needs CORPUS=text-folder
+	$(BIN)/python benchmarks/mixtures.py models_store/superlms/* --teacher "$(TEACHER)" \
+	  --corpus "$(CORPUS)" --pictures docs/pictures
 
 .PHONY: baselines
 baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder

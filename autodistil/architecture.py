@@ -61,6 +61,11 @@ class Architecture(BaseModel):
         return self.attention_width == self.hidden
 
     @property
+    def per_layer(self) -> tuple["Architecture", ...]:
+        """The sizes of each layer in turn; here all are alike, see `autodistil.mixture`."""
+        return (self,) * self.layers
+
+    @property
     def ffn_ratio(self) -> float:
         """Intermediate width as a multiple of hidden, as the paper prints it."""
         return self.intermediate / self.hidden

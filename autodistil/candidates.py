@@ -1,22 +1,22 @@
-"""A candidate: one student of a sub-space with its cost and its held-out losses, as a flat row."""
+"""A candidate: one student of a sub-space with its cost and its held-out signals, as a flat row."""
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from autodistil.architecture import Architecture, Depth, Size, SubSpace
 from autodistil.cost import Cost, cost
+from autodistil.quality import Score, estimate_quality
+from autodistil.signals import Correlation, Loss, Signals
 from autodistil.tensors import EncoderConfig
-
-Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Candidate(BaseModel):
     """One row of a candidate table. The same row stands in bundles, in the API, and in the CLI.
 
-    Attributes:
-        relation_loss: Held-out relation loss (KL), or None before evaluation.
-        similarity_loss: Held-out similarity loss, or None before evaluation.
+    The signals of `autodistil.signals` are None before evaluation; tables of the first format have
+    the relation and the similarity loss alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,13 +35,31 @@ class Candidate(BaseModel):
     paper_macs: int
     sequence_length: int
     relation_loss: Loss | None = None
+    hidden_relation_loss: Loss | None = None
     similarity_loss: Loss | None = None
+    neighbour_agreement: Correlation | None = None
+    stranger_agreement: Correlation | None = None
 
     @computed_field  # type: ignore[prop-decorator]  # https://github.com/python/mypy/issues/1362
     @property
     def stock(self) -> bool:
         """Whether a plain BERT implementation can hold it."""
         return self.architecture.stock
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def quality(self) -> float | None:
+        """The estimate of its quality, more is better; None before evaluation."""
+        if None in (
+            self.relation_loss,
+            self.hidden_relation_loss,
+            self.similarity_loss,
+            self.neighbour_agreement,
+            self.stranger_agreement,
+        ):
+            return None
+        # It has the fields of both; to build them would take most of the time of a search.
+        return estimate_quality(cast(Signals, self), cast(Cost, self))
 
     @property
     def architecture(self) -> Architecture:
@@ -57,14 +75,23 @@ class Candidate(BaseModel):
     @property
     def cost(self) -> Cost:
         """What it costs."""
-        return Cost(**self.model_dump(include=set(Cost.model_fields)))
+        return Cost(**{name: getattr(self, name) for name in Cost.model_fields})
 
     @property
-    def loss(self) -> float:
-        """What a search minimises: the held-out training objective; infinite before evaluation."""
+    def signals(self) -> Signals | None:
+        """Its held-out signals; None before evaluation, or if some of them are missing."""
+        found = {name: getattr(self, name) for name in Signals.model_fields}
+        return None if None in found.values() else Signals(**found)
+
+    def score(self, by: Score) -> float | None:
+        """What a search maximises; None if the candidate was not evaluated for it."""
+        if by is Score.PARAMS:
+            return float(self.params)
+        if by is Score.QUALITY:
+            return self.quality
         if self.relation_loss is None or self.similarity_loss is None:
-            return float("inf")
-        return self.relation_loss + self.similarity_loss
+            return None
+        return -(self.relation_loss + self.similarity_loss)
 
     @classmethod
     def build(
@@ -73,13 +100,22 @@ class Candidate(BaseModel):
         space: SubSpace,
         encoder: EncoderConfig,
         teacher_heads: int,
-        losses: tuple[float, float] | None = None,
+        signals: Signals | None = None,
     ) -> Self:
-        """A row with its cost computed, and its relation and similarity loss if known."""
+        """A row with its cost computed, and its signals if they are known."""
         return cls(
             sub_space=space.name,
             **architecture.model_dump(),
             **cost(architecture, encoder, teacher_heads).model_dump(),
-            relation_loss=losses[0] if losses else None,
-            similarity_loss=losses[1] if losses else None,
+            **(signals.model_dump() if signals else {}),
         )
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        """A candidate from a stored row, whose derived values are for readers only.
+
+        Raises:
+            ValidationError: The row is no candidate's.
+        """
+        known = {key: value for key, value in row.items() if key not in cls.model_computed_fields}
+        return cls.model_validate(known)

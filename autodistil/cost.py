@@ -7,12 +7,13 @@ A budget is enforced on the exact cost.
 """
 
 import json
+from collections import Counter
 from math import prod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from autodistil.architecture import Architecture
+from autodistil.mixture import Sizes
 from autodistil.tensors import EncoderConfig, tensor_shapes
 
 SEQUENCE_LENGTH = 128
@@ -48,7 +49,7 @@ class Cost(BaseModel):
 
 
 def cost(
-    architecture: Architecture,
+    architecture: Sizes,
     encoder: EncoderConfig,
     teacher_heads: int,
     sequence_length: int = SEQUENCE_LENGTH,
@@ -73,17 +74,19 @@ def cost(
     )
 
 
-def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH) -> int:
+def exact_macs(architecture: Sizes, sequence_length: int = SEQUENCE_LENGTH) -> int:
     """MACs of the encoder's layers: projections, attention scores and values, FFN."""
-    n, hidden, attention = sequence_length, architecture.hidden, architecture.attention_width
-    projections = 4 * n * hidden * attention
-    scores_and_values = 2 * n * n * attention
-    ffn = 2 * n * hidden * architecture.intermediate
-    return architecture.layers * (projections + scores_and_values + ffn)
+    n, hidden, total = sequence_length, architecture.hidden, 0
+    for sizes, layers in Counter(architecture.per_layer).items():
+        projections = 4 * n * hidden * sizes.attention_width
+        scores_and_values = 2 * n * n * sizes.attention_width
+        ffn = 2 * n * hidden * sizes.intermediate
+        total += layers * (projections + scores_and_values + ffn)
+    return total
 
 
 def weights_file_bytes(
-    architecture: Architecture, encoder: EncoderConfig, dtype: DType = "float32"
+    architecture: Sizes, encoder: EncoderConfig, dtype: DType = "float32"
 ) -> int:
     """Exact size in bytes of the student's `model.safetensors`, header included."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
@@ -100,18 +103,22 @@ def weights_file_bytes(
     return 8 + -(-length // 8) * 8 + offset
 
 
-def _paper_params(architecture: Architecture, encoder: EncoderConfig, teacher_heads: int) -> int:
-    h, layers = architecture.hidden, architecture.layers
-    embeddings = h * (
+def _paper_params(architecture: Sizes, encoder: EncoderConfig, teacher_heads: int) -> int:
+    h = architecture.hidden
+    total: float = h * (
         encoder.vocab_size + encoder.max_position_embeddings + encoder.type_vocab_size + 2
     )
-    attention = h * h + 3 * h * h * architecture.heads / teacher_heads + 6 * h
-    ffn = 2 * h * architecture.intermediate + architecture.intermediate + 3 * h
-    return round(embeddings + layers * (attention + ffn) + h * h + 2 * h)
+    for sizes, layers in Counter(architecture.per_layer).items():
+        attention = h * h + 3 * h * h * sizes.heads / teacher_heads + 6 * h
+        ffn = 2 * h * sizes.intermediate + sizes.intermediate + 3 * h
+        total += layers * (attention + ffn)
+    return round(total + h * h + 2 * h)
 
 
-def _paper_macs(architecture: Architecture, teacher_heads: int, n: int) -> int:
-    h, heads = architecture.hidden, architecture.heads
-    attention = (3 * n * h * h + 2 * n * n * h) * heads / teacher_heads + n * h * h
-    ffn = 2 * n * h * architecture.intermediate
-    return round(architecture.layers * (attention + ffn) + n * h * h + 2 * h)
+def _paper_macs(architecture: Sizes, teacher_heads: int, n: int) -> int:
+    h, total = architecture.hidden, 0.0
+    for sizes, layers in Counter(architecture.per_layer).items():
+        attention = (3 * n * h * h + 2 * n * n * h) * sizes.heads / teacher_heads + n * h * h
+        ffn = 2 * n * h * sizes.intermediate
+        total += layers * (attention + ffn)
+    return round(total + n * h * h + 2 * h)

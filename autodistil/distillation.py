@@ -10,13 +10,13 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from autodistil.architecture import SubSpace
-from autodistil.candidates import Candidate
-from autodistil.corpus import Batch, Corpus
+from autodistil.candidate_table import make_table
+from autodistil.corpus import Corpus
 from autodistil.elastic import ElasticEncoder
-from autodistil.evaluation import evaluate_students, held_out_batches
+from autodistil.evaluation import hash_batches, held_out_batches
 from autodistil.loss_curve import LOSSES, LossRow, read_losses, thin_losses, write_losses
 from autodistil.spec import Provenance, SuperLMSpec, TeacherSpec
-from autodistil.start import load_or_cut, teacher_encoder
+from autodistil.start import load_or_cut
 from autodistil.superlm import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
 from autodistil.teacher import Teacher
 from autodistil.training import Trainer
@@ -102,6 +102,7 @@ def distil(
         steps=trainer.step,
         settings=settings.model_dump(mode="json"),
         held_out_tokens=sum(batch.tokens for batch in held_out),
+        held_out_sha256=hash_batches(held_out),
         versions=software_versions(),
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -122,7 +123,15 @@ def distil(
     trainer.superlm.half()  # what ships is what is scored
     partial = bundle.with_name(bundle.name + ".partial")
     _write_files(partial, trainer.superlm, teacher, read_losses(work / LOSSES))
-    candidates = _score(trainer.superlm, teacher, space, held_out, settings, progress)
+    candidates = make_table(
+        trainer.superlm.float().cpu().eval(),
+        space,
+        teacher,
+        held_out,
+        settings,
+        work,
+        progress.on_student,
+    )
     written = write_bundle_files(partial, spec, candidates)
     shutil.rmtree(bundle, ignore_errors=True)
     partial.rename(bundle)
@@ -141,34 +150,3 @@ def _write_files(
     teacher.tokenizer.save_pretrained(folder / TOKENIZER)
     if losses:
         write_losses(folder / LOSSES, thin_losses(losses))
-
-
-def _score(
-    superlm: ElasticEncoder,
-    teacher: Teacher,
-    space: SubSpace,
-    batches: list[Batch],
-    settings: TrainingSettings,
-    progress: Progress,
-) -> list[Candidate]:
-    done, total = 0, len(batches) * space.size
-
-    def on_student() -> None:
-        nonlocal done
-        done += 1
-        progress.on_student(done, total)
-
-    losses = evaluate_students(
-        superlm.float().cpu().eval(),
-        space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        batches,
-        settings.measured,
-        on_student,
-    )
-    heads = teacher.architecture.heads
-    return [
-        Candidate.build(student, space, teacher.encoder, heads, losses[student])
-        for student in space.students()
-    ]

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from autodistil.architecture import Architecture
+from autodistil.mixture import Sizes
 from autodistil.tensors import EncoderConfig, layer_tensor
 
 KeptLayers = Mapping[int, tuple[int, ...]]
@@ -77,7 +78,7 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Architecture,
+        architecture: Sizes,
         token_type_ids: Tensor | None = None,
     ) -> LayerOutput:
         """Run the student `architecture` and return what its last layer computed.
@@ -94,15 +95,16 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Architecture,
+        architecture: Sizes,
         token_type_ids: Tensor | None = None,
     ) -> list[LayerOutput]:
         """Run the student `architecture` and return what each of its layers computed."""
         hidden = self.embed(input_ids, architecture.hidden, token_type_ids)
         mask = attention_mask[:, None, None, :].bool()
         outputs = []
-        for layer in self.kept_layers[architecture.layers]:
-            outputs.append(self.layer(hidden, mask, layer, architecture))
+        stored = self.kept_layers[architecture.layers]
+        for layer, sizes in zip(stored, architecture.per_layer, strict=True):
+            outputs.append(self.layer(hidden, mask, layer, sizes))
             hidden = outputs[-1].hidden
         return outputs
 
@@ -129,7 +131,7 @@ class ElasticEncoder(nn.Module):
             hidden: [batch, tokens, hidden].
             mask: True where a key may be attended to, [batch, 1, 1, tokens].
             layer: Index of the stored layer.
-            architecture: The active student.
+            architecture: The sizes of this layer.
         """
         heads = architecture.heads
         width = architecture.attention_width

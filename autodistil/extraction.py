@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 from autodistil.budget import Budget
 from autodistil.candidates import Candidate
 from autodistil.export import check_parity, export_transformers
+from autodistil.onnx_graph import ONNX_FILE, write_onnx
+from autodistil.onnx_runtime import check_onnx_parity
 from autodistil.receipt import Receipt
+from autodistil.signals import Signals
 from autodistil.slicing import load_elastic, slice_student
+from autodistil.spec import FileEntry
 from autodistil.superlm import SuperLM
 from autodistil.versions import software_versions
 
@@ -23,10 +27,12 @@ def extract_student(
     candidate: Candidate,
     folder: Path,
     budget: Budget | None = None,
-    limits: dict[str, int] | None = None,
+    limits: dict[str, int | float] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
 ) -> Receipt:
     """Slice a student, export it to `folder`, and check it against the SuperLM.
+
+    A budget that limits the latency under onnxruntime adds `model.onnx` to the folder.
 
     Args:
         superlm: The SuperLM.
@@ -38,6 +44,7 @@ def extract_student(
 
     Raises:
         ParityFailure: The student does not load cleanly or computes something else.
+        InvalidInput: It is wanted as ONNX and a package for that is missing.
         InvalidBundle: The weights cannot be read.
     """
     architecture = candidate.architecture
@@ -45,8 +52,14 @@ def extract_student(
     tensors = slice_student(superlm, architecture)
     on_phase("exporting")
     files = export_transformers(superlm, candidate, tensors, folder)
+    with_onnx = bool(budget and budget.latency and budget.latency.runtime == "onnxruntime")
+    if with_onnx:
+        write_onnx(architecture, superlm.spec.encoder, tensors, folder / ONNX_FILE)
+        files[ONNX_FILE] = FileEntry.of(folder / ONNX_FILE)
     on_phase("verifying")
-    parity = check_parity(superlm, architecture, folder, _reference(superlm))
+    reference = _reference(superlm)
+    parity = check_parity(superlm, architecture, folder, reference)
+    onnx_parity = check_onnx_parity(superlm, architecture, folder, reference) if with_onnx else None
     return Receipt(
         superlm=superlm.spec.reference,
         superlm_sha256=superlm.sha256,
@@ -57,11 +70,12 @@ def extract_student(
         cost=candidate.cost,
         budget=budget.model_dump(mode="json", exclude_none=True) if budget else None,
         limits=limits or {},
-        relation_loss=candidate.relation_loss,
-        similarity_loss=candidate.similarity_loss,
+        **{name: getattr(candidate, name) for name in Signals.model_fields},
+        quality=candidate.quality,
         parity=parity,
         files=files,
         versions=software_versions(),
+        onnx_parity=onnx_parity,
     )
 
 

@@ -61,7 +61,7 @@ def plot_scores(rows: list[ModelScores], path: Path) -> None:
         _score_panel(axis, rows, placed, panel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _score_panel(
@@ -138,7 +138,7 @@ def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
         axis.set_ylabel(f"{loss} loss")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _loss_points(rows: Sequence[LossRow]) -> dict[str, dict[str, list[float]]]:
@@ -169,7 +169,8 @@ def _smooth(tokens: list[float], values: list[float]) -> tuple[list[float], list
     return [float(x[part].mean()) for part in bins], [float(y[part].mean()) for part in bins]
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG or SVG, by the suffix of its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without a date, the same scores give the same SVG.
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)

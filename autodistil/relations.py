@@ -51,6 +51,8 @@ class RelationTarget(NamedTuple):
 # Added to the scores of padded keys: their softmax is exactly 0, their logarithm still finite.
 _PADDING = -1e4
 
+_DOT_TERMS = 1 << 16
+
 
 def relation_scores(
     layer: QueriesKeysValues,
@@ -106,7 +108,7 @@ def relation_target(scores: Tensor, attention_mask: Tensor) -> RelationTarget:
     rows = attention_mask[:, None, :, None].float()
     row_weights = rows / (rows.sum() * scores.shape[2])
     weighted = log_probabilities.exp().mul_(row_weights)
-    entropy = torch.dot(weighted.flatten(), log_probabilities.flatten())
+    entropy = _dot(weighted, log_probabilities)
     return RelationTarget(scores, weighted, row_weights, entropy)
 
 
@@ -139,6 +141,13 @@ def relation_loss(
     return (difference**2 * pairs).sum() / (pairs.sum() * scores.shape[2])
 
 
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of products. In one go, fp32 would lose 4 parts in 10,000 of a loss over 128 tokens."""
+    parts = [torch.split(x.flatten(), _DOT_TERMS) for x in (a, b)]
+    dots = [torch.dot(*pair) for pair in zip(*parts, strict=True)]
+    return torch.stack(dots).double().sum().to(a.dtype)
+
+
 class _KullbackLeibler(torch.autograd.Function):
     """KL(teacher || student) over keys; its gradient is made in place with the value.
 
@@ -149,7 +158,7 @@ class _KullbackLeibler(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, target: RelationTarget) -> Tensor:
         log_probabilities = F.log_softmax(scores, dim=-1)
-        loss = target.entropy - torch.dot(target.weighted.flatten(), log_probabilities.flatten())
+        loss = target.entropy - _dot(target.weighted, log_probabilities)
         gradient = log_probabilities.exp_().mul_(target.row_weights).sub_(target.weighted)
         ctx.save_for_backward(gradient)
         return loss

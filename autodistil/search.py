@@ -1,13 +1,18 @@
 """Search without re-training (paper, section 3.3): limits and candidates in, a student out."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autodistil.budget import Budget
+import numpy as np
+from numpy.typing import NDArray
+
+from autodistil.budget import LATENCY, Budget
 from autodistil.candidates import Candidate
 from autodistil.cost import Cost
-from autodistil.errors import InfeasibleBudget, InvalidInput, UnknownDevice
+from autodistil.errors import InvalidInput
+from autodistil.latency_limit import Profiles, predicted_ms
+from autodistil.quality import Score
+from autodistil.refusal import Limits
 
 if TYPE_CHECKING:
     from autodistil.superlm import SuperLM
@@ -20,35 +25,46 @@ class Entry(NamedTuple):
         superlm: `name@version` of the SuperLM.
         candidate: The student's row.
         teacher: Cost of the SuperLM's teacher, of which relative limits are shares.
+        latency_ms: Predicted latency under the conditions of the budget, if it limits latency.
     """
 
     superlm: str
     candidate: Candidate
     teacher: Cost
+    latency_ms: float | None = None
 
     def row(self) -> dict[str, Any]:
         """The candidate's row with its SuperLM, as JSON values."""
-        return {"superlm": self.superlm, **self.candidate.model_dump(mode="json")}
+        row = {"superlm": self.superlm, **self.candidate.model_dump(mode="json")}
+        return row if self.latency_ms is None else {**row, "latency_ms": self.latency_ms}
+
+    def value(self, axis: str) -> float:
+        """What the student has of something that a budget can limit."""
+        value: float | None
+        value = self.latency_ms if axis == LATENCY else getattr(self.candidate, axis)
+        return float("inf") if value is None else value
 
 
 class Choice(NamedTuple):
     """The answer of a search.
 
     Attributes:
-        best: The student with the least held-out loss within the limits.
-        limits: The limits in absolute numbers.
+        best: The best student within the limits.
+        limits: The limits in absolute numbers; latency in ms.
         feasible: How many candidates are within the limits.
         considered: How many there were.
         cheaper: The best student with fewer MACs, if there is one.
-        better: The student with the fewest MACs among those with less loss, if there is one.
+        better: The student with the fewest MACs among those with a better score, if there is one.
+        score: What the best one has most of.
     """
 
     best: Entry
-    limits: dict[str, int]
+    limits: dict[str, int | float]
     feasible: int
     considered: int
     cheaper: Entry | None
     better: Entry | None
+    score: Score
 
     def report(self) -> dict[str, Any]:
         """The answer as JSON values: what the CLI prints and the API sends."""
@@ -57,6 +73,7 @@ class Choice(NamedTuple):
             "limits": self.limits,
             "feasible": self.feasible,
             "considered": self.considered,
+            "score": self.score.value,
             "neighbours": {
                 "cheaper": self.cheaper.row() if self.cheaper else None,
                 "better": self.better.row() if self.better else None,
@@ -74,115 +91,107 @@ def entries_of(superlms: Iterable["SuperLM"]) -> list[Entry]:
     ]
 
 
-def search(entries: Sequence[Entry], budget: Budget, devices: Sequence[str] = ()) -> Choice:
+def search(
+    entries: Sequence[Entry],
+    budget: Budget,
+    profiles: Profiles | None = None,
+    score: Score = Score.QUALITY,
+) -> Choice:
     """The best student within a budget, over the candidates of one or several SuperLMs.
 
     Args:
         entries: The candidates.
         budget: The limits, all of which must hold.
-        devices: Names of the profiled devices.
+        profiles: The profiled devices, by which latencies are predicted.
+        score: What the best one has most of; among equals the cheaper one is better.
 
     Raises:
         InfeasibleBudget: Names the binding limit, its least possible value, the nearest student.
         UnknownDevice: The budget limits latency on a device without a profile.
+        UnprofiledConditions: It limits latency under conditions that the profile does not hold.
+        InvalidInput: There are no candidates, or some have no such score.
+    """
+    entries = with_latency(entries, budget, profiles)
+    scores = scores_of(entries, score)
+    macs = np.array([entry.candidate.macs for entry in entries])
+    order = _order(entries, scores, macs)
+    limits = Limits.of(entries, budget)
+    feasible = limits.within()
+    if not feasible.any():
+        raise limits.refusal(order)
+    best = int(order[feasible[order]][0])
+    cheaper = order[macs[order] < macs[best]]
+    better = order[scores[order] > scores[best]]
+    return Choice(
+        best=entries[best],
+        limits=dict(limits.limits[best]),
+        feasible=int(feasible.sum()),
+        considered=len(entries),
+        cheaper=entries[cheaper[0]] if len(cheaper) else None,
+        better=entries[better[np.argmin(macs[better])]] if len(better) else None,
+        score=score,
+    )
+
+
+def rank_feasible(
+    entries: Sequence[Entry],
+    budget: Budget,
+    profiles: Profiles | None = None,
+    score: Score = Score.QUALITY,
+) -> list[Entry]:
+    """The students within a budget, the best one first.
+
+    Raises:
+        InfeasibleBudget: There are none; further errors as of `search`.
+    """
+    entries = with_latency(entries, budget, profiles)
+    macs = np.array([entry.candidate.macs for entry in entries])
+    order = _order(entries, scores_of(entries, score), macs)
+    limits = Limits.of(entries, budget)
+    feasible = limits.within()
+    if not feasible.any():
+        raise limits.refusal(order)
+    return [entries[i] for i in order[feasible[order]]]
+
+
+def with_latency(
+    entries: Sequence[Entry], budget: Budget, profiles: Profiles | None
+) -> Sequence[Entry]:
+    """The same candidates with their predicted latency, if the budget limits it.
+
+    Raises:
+        UnknownDevice: The budget limits latency on a device without a profile.
+        UnprofiledConditions: It limits latency under conditions that the profile does not hold.
         InvalidInput: There are no candidates.
     """
     if not entries:
         raise InvalidInput("There are no candidates to search: no SuperLM was given.")
-    if budget.latency is not None:
-        raise _unknown_device(budget.latency.device, devices)
-    limits = {entry.teacher: budget.limits(entry.teacher) for entry in entries}
-    feasible = [e for e in entries if _fits(e.candidate, limits[e.teacher])]
-    if not feasible:
-        raise _infeasible(entries, limits)
-    best = min(feasible, key=_rank)
-    return Choice(
-        best=best,
-        limits=limits[best.teacher],
-        feasible=len(feasible),
-        considered=len(entries),
-        cheaper=min(
-            (e for e in entries if e.candidate.macs < best.candidate.macs), key=_rank, default=None
-        ),
-        better=min(
-            (e for e in entries if e.candidate.loss < best.candidate.loss),
-            key=lambda e: (e.candidate.macs, *_rank(e)),
-            default=None,
-        ),
-    )
+    if budget.latency is None:
+        return entries
+    latencies = predicted_ms([e.candidate for e in entries], budget.latency, profiles or {})
+    return [e._replace(latency_ms=ms) for e, ms in zip(entries, latencies, strict=True)]
 
 
-def _rank(entry: Entry) -> tuple[float, int, int, str]:
-    """Least loss first; among equals the cheapest, and then a fixed order."""
-    candidate = entry.candidate
-    return (candidate.loss, candidate.macs, candidate.params, entry.superlm)
+def scores_of(entries: Sequence[Entry], score: Score) -> NDArray[np.float64]:
+    """What a search maximises, [entries].
+
+    Raises:
+        InvalidInput: A table does not say so.
+    """
+    scores = [entry.candidate.score(score) for entry in entries]
+    missing = sorted({e.superlm for e, found in zip(entries, scores, strict=True) if found is None})
+    if missing:
+        raise InvalidInput(
+            f"The candidates of {', '.join(missing)} have no {score.value}: the table was made by "
+            "an older version, or not evaluated. Score it anew with 'autodistil rescore', or "
+            "search by another score (loss or params)."
+        )
+    return np.array(scores, np.float64)
 
 
-def _fits(candidate: Candidate, limits: dict[str, int]) -> bool:
-    return all(getattr(candidate, axis) <= limit for axis, limit in limits.items())
-
-
-def _unknown_device(device: str | None, devices: Sequence[str]) -> UnknownDevice:
-    known = ", ".join(devices) or "none yet"
-    asked = "names no device" if device is None else f"names the device {device!r}"
-    return UnknownDevice(
-        f"The latency limit {asked}; devices with a latency profile: {known}. "
-        "Limit macs, params, or size_bytes instead.",
-        devices=list(devices),
-    )
-
-
-def _infeasible(
-    entries: Sequence[Entry], limits: Mapping[Cost, dict[str, int]]
-) -> InfeasibleBudget:
-    """Why nothing fits, in the terms of the limits nearest to being met."""
-
-    def excess(entry: Entry) -> float:
-        own = limits[entry.teacher]
-        ratios: list[float] = [
-            getattr(entry.candidate, axis) / max(limit, 1) for axis, limit in own.items()
-        ]
-        return max(ratios)
-
-    nearest = min(entries, key=lambda e: (excess(e), *_rank(e)))
-    own = limits[nearest.teacher]
-    peers = [e for e in entries if e.teacher == nearest.teacher]
-    binding = _binding(peers, own)
-    described = " and ".join(
-        f"{item['limit']} at most {item['asked']:,}, where {item['least_possible']:,} is the least"
-        + (" possible", " once the other holds", " once the others hold")[min(len(binding), 3) - 1]
-        for item in binding
-    )
-    first = binding[0]
-    return InfeasibleBudget(
-        f"No student fits: the budget asks for {described}. "
-        f"The nearest student is {nearest.candidate.architecture.name} of {nearest.superlm}.",
-        binding_limit=first["limit"],
-        asked=first["asked"],
-        least_possible=first["least_possible"],
-        binding_limits=binding,
-        nearest_student=nearest.row(),
-    )
-
-
-def _binding(entries: Sequence[Entry], limits: dict[str, int]) -> list[dict[str, Any]]:
-    """The smallest set of limits that excludes every student; the hardest one first."""
-    for count in range(1, len(limits) + 1):
-        found = []
-        for axes in combinations(limits, count):
-            chosen = {axis: limits[axis] for axis in axes}
-            if not any(_fits(entry.candidate, chosen) for entry in entries):
-                found.append([_least(entries, chosen, axis) for axis in axes])
-        if found:
-            return max(
-                found,
-                key=lambda items: max(i["least_possible"] / max(i["asked"], 1) for i in items),
-            )
-    raise AssertionError("called although a student fits")
-
-
-def _least(entries: Sequence[Entry], limits: dict[str, int], axis: str) -> dict[str, Any]:
-    """The least value of an axis among the students within the other limits."""
-    others = {other: limit for other, limit in limits.items() if other != axis}
-    least = min(getattr(e.candidate, axis) for e in entries if _fits(e.candidate, others))
-    return {"limit": axis, "asked": limits[axis], "least_possible": least}
+def _order(
+    entries: Sequence[Entry], scores: NDArray[np.float64], macs: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """Indices, the best score first; among equals the cheapest, then the first."""
+    params = np.array([entry.candidate.params for entry in entries])
+    return np.lexsort((params, macs, -scores))

@@ -10,6 +10,8 @@ from safetensors import SafetensorError, safe_open
 
 from autodistil.architecture import Architecture
 from autodistil.errors import InvalidBundle, InvalidInput
+from autodistil.mixture import Mixture, Sizes
+from autodistil.mixture_space import MixtureSpace
 from autodistil.superlm import SuperLM
 from autodistil.tensors import layer_tensor, split_layer_tensor, tensor_shapes
 
@@ -31,6 +33,21 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
             f"{architecture.name} is not a student of {superlm.spec.reference}; "
             f"its sub-space is {superlm.spec.space.model_dump_json()}."
         )
+    return _slice(superlm, architecture)
+
+
+def slice_mixture(superlm: SuperLM, mixture: Mixture) -> "dict[str, Tensor]":
+    """Tensors of a mixture in fp32, by the names of `tensor_shapes`.
+
+    Raises:
+        InvalidInput: The mixture is not one of this SuperLM.
+        InvalidBundle: The weights vanished or changed since the bundle was opened.
+    """
+    MixtureSpace.of(superlm.spec).check(mixture, superlm.spec.reference)
+    return _slice(superlm, mixture)
+
+
+def _slice(superlm: SuperLM, architecture: Sizes) -> "dict[str, Tensor]":
     kept = superlm.spec.kept_layers[architecture.layers]
     tensors: dict[str, Tensor] = {}
     try:

@@ -56,7 +56,9 @@ class Provenance(_Strict):
         tokens_seen: Tokens trained on, padding not counted.
         steps: Optimizer steps.
         settings: The training settings, as they were.
-        held_out_tokens: Tokens that the candidates' losses were measured on.
+        held_out_tokens: Tokens that the candidates' signals were measured on.
+        held_out_sha256: Hash of those tokens, row by row: signals of SuperLMs can be compared if it
+            is the same; null in bundles of the first format.
         versions: Versions of the software that trained it.
         created_at: When the bundle was written, ISO 8601.
     """
@@ -67,6 +69,7 @@ class Provenance(_Strict):
     steps: Annotated[int, Field(strict=True, ge=0)]
     settings: dict[ShortText, Setting | dict[ShortText, Setting]]
     held_out_tokens: Annotated[int, Field(strict=True, ge=0)]
+    held_out_sha256: Sha256 | None = None
     versions: dict[ShortText, ShortText]
     created_at: ShortText
 
@@ -75,13 +78,14 @@ class SuperLMSpec(_Strict):
     """The spec of a bundle.
 
     Attributes:
+        format: Since the second one, candidate tables hold all of `autodistil.signals`.
         kept_layers: For every depth, the stored layers that a student of that depth runs.
         teacher_layers: For every stored layer, the teacher's layer it started from.
         pooling: `mean` if the teacher is a sentence embedder that averages token vectors.
         files: Every other file of the bundle.
     """
 
-    format: Literal["autodistil-superlm-1"] = "autodistil-superlm-1"
+    format: Literal["autodistil-superlm-1", "autodistil-superlm-2"] = "autodistil-superlm-2"
     name: Name
     version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     teacher: TeacherSpec

@@ -2,7 +2,8 @@
 
     superlm.json            the spec: sub-space, kept layers, teacher, provenance, every hash
     weights.safetensors     the tensors of the largest student; every other student is a slice
-    candidates.json         cost and held-out losses of every student
+    candidates.json         cost and held-out signals of every student
+    README.md               what it is, and the Pareto front of its students, for people
     losses.jsonl            losses of the training, if it had any steps
     tokenizer/              the teacher's tokenizer
 
@@ -18,20 +19,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from autodistil.bundle_card import bundle_card
 from autodistil.candidates import Candidate
 from autodistil.cost import cost
 from autodistil.errors import InvalidBundle, InvalidInput, explain
 from autodistil.loss_curve import LOSSES, read_losses
+from autodistil.quality import Score
 from autodistil.spec import FileEntry, SuperLMSpec
 from autodistil.tensors import tensor_shapes
 
-SPEC, WEIGHTS, CANDIDATES, TOKENIZER = (
+SPEC, WEIGHTS, CANDIDATES, CARD, TOKENIZER = (
     "superlm.json",
     "weights.safetensors",
     "candidates.json",
+    "README.md",
     "tokenizer",
 )
 _TOKENIZER_FILES = {
@@ -42,7 +46,6 @@ _TOKENIZER_FILES = {
     "vocab.txt",
 }
 _MAX_JSON_BYTES = 64 << 20
-_CANDIDATES = TypeAdapter(list[Candidate])
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ def _read_json_bytes(path: Path) -> bytes:
 
 def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
     """Exactly the listed files may be there, as plain files, and only names we know."""
-    allowed = {WEIGHTS, CANDIDATES, LOSSES} | {f"{TOKENIZER}/{name}" for name in _TOKENIZER_FILES}
+    allowed = {WEIGHTS, CANDIDATES, CARD, LOSSES} | {
+        f"{TOKENIZER}/{name}" for name in _TOKENIZER_FILES
+    }
     if unknown := set(spec.files) - allowed:
         raise InvalidBundle(f"{SPEC} lists files no bundle has: {', '.join(sorted(unknown))}.")
     for path in sorted(folder.rglob("*")):
@@ -158,26 +163,29 @@ def _check_weights(path: Path, spec: SuperLMSpec) -> None:
 
 
 def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
+    candidates: list[Candidate] = []
     try:
-        rows = json.loads(_read_json_bytes(folder / CANDIDATES))
-        for row in rows:
-            row.pop("stock", None)  # derived; written for readers of the file
-        candidates = _CANDIDATES.validate_python(rows)
+        for row in json.loads(_read_json_bytes(folder / CANDIDATES)):
+            candidates.append(Candidate.read(row))
     except ValidationError as error:
-        raise InvalidBundle(f"{CANDIDATES}: {explain(error)}.") from error
+        raise InvalidBundle(f"{CANDIDATES}: {len(candidates)}.{explain(error)}.") from error
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InvalidBundle(f"{CANDIDATES} is no list of candidate rows ({error}).") from error
     students = list(spec.space.students())
+    needed = Score.LOSS if spec.format == "autodistil-superlm-1" else Score.QUALITY
     if sorted(c.architecture.name for c in candidates) != sorted(s.name for s in students):
         raise InvalidBundle(f"{CANDIDATES} does not list each student of the sub-space once.")
     for candidate in candidates:
         heads = spec.teacher.architecture.heads
         if candidate.cost != cost(candidate.architecture, spec.encoder, heads):
             raise InvalidBundle(f"{CANDIDATES}: wrong cost of {candidate.architecture.name}.")
-        if candidate.sub_space != spec.space.name or candidate.loss == float("inf"):
+        if candidate.sub_space != spec.space.name:
             raise InvalidBundle(
-                f"{CANDIDATES}: {candidate.architecture.name} names another sub-space "
-                "or has no held-out loss."
+                f"{CANDIDATES}: {candidate.architecture.name} names another sub-space."
+            )
+        if candidate.score(needed) is None:
+            raise InvalidBundle(
+                f"{CANDIDATES}: {candidate.architecture.name} lacks held-out signals."
             )
     return candidates
 
@@ -226,7 +234,9 @@ def write_bundle_files(folder: Path, spec: SuperLMSpec, candidates: list[Candida
     rows = [candidate.model_dump(mode="json") for candidate in candidates]
     lines = ",\n".join(json.dumps(row) for row in rows)
     (folder / CANDIDATES).write_text(f"[\n{lines}\n]\n")
-    paths = [folder / WEIGHTS, folder / CANDIDATES, *sorted((folder / TOKENIZER).iterdir())]
+    (folder / CARD).write_text(bundle_card(spec, candidates), encoding="utf-8")
+    paths = [folder / name for name in (WEIGHTS, CANDIDATES, CARD)]
+    paths += sorted((folder / TOKENIZER).iterdir())
     if (folder / LOSSES).is_file():
         paths.append(folder / LOSSES)
     files = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}

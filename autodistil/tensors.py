@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodistil.architecture import Architecture, Size
+from autodistil.mixture import Sizes
 
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 
@@ -26,7 +27,7 @@ class EncoderConfig(BaseModel):
     pad_token_id: Annotated[int, Field(strict=True, ge=0)]
 
 
-def tensor_shapes(architecture: Architecture, encoder: EncoderConfig) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(architecture: Sizes, encoder: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of an encoder with pooler, in a fixed order."""
     hidden = architecture.hidden
     shapes: dict[str, tuple[int, ...]] = {
@@ -36,8 +37,8 @@ def tensor_shapes(architecture: Architecture, encoder: EncoderConfig) -> dict[st
         "embeddings.LayerNorm.weight": (hidden,),
         "embeddings.LayerNorm.bias": (hidden,),
     }
-    for layer in range(architecture.layers):
-        for part, shape in _layer_shapes(architecture).items():
+    for layer, sizes in enumerate(architecture.per_layer):
+        for part, shape in _layer_shapes(sizes).items():
             shapes[layer_tensor(layer, part)] = shape
     shapes["pooler.dense.weight"] = (hidden, hidden)
     shapes["pooler.dense.bias"] = (hidden,)

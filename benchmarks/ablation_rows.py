@@ -125,7 +125,26 @@ for rate in (3e-5, 1e-4, 3e-4, 1e-3):
 for space in ("tiny", "small"):
     for policy, flag in (("stock", False), ("teacher", True)):
         ROWS[f"heads/{space}-{policy}"] = Row("heads", space=space, teacher_heads=flag)
+_PLAIN = {"neighbours": 8, "thinned": 0.0}
+_SHORT = {"lengths": [32], "length_weights": [1]}
+_BASE = {**_PLAIN, **_SHORT, "learning_rate": 1e-4, "start": {"least_squares": False}}
+_SMALL = {**_PLAIN, **_SHORT, "learning_rate": 1.5e-4}
+ROWS |= {
+    "final/tiny": Row("final", _PLAIN, tokens=200_000),
+    "final/tiny-rows-of-32": Row("final", {**_PLAIN, **_SHORT}, tokens=200_000),
+    "final/tiny-rows-of-16-and-32": Row(
+        "final", {**_PLAIN, "lengths": [16, 32], "length_weights": [1, 1]}, tokens=200_000
+    ),
+    "final/tiny-cosines": Row("final", {**_PLAIN, **_SHORT, "cosine_weight": 3.0}, tokens=200_000),
+    "final/small": Row("final", _SMALL, "small", 150_000),
+    "final/small-cosines": Row("final", {**_SMALL, "cosine_weight": 3.0}, "small", 150_000),
+    "final/small-thinned": Row(
+        "final", {**_SMALL, "neighbours": 4, "thinned": 0.6}, "small", 150_000
+    ),
+    "final/base": Row("final", _BASE, "base"),
+    "final/base-cosines": Row("final", {**_BASE, "cosine_weight": 3.0}, "base"),
+}
 for seed in (0, 1, 2):
     for k in (1, 2, 3):
         # Each of the K SuperLMs sees its share, so that all of a partition see the same together.
-        ROWS[f"partition/k{k}-seed{seed}"] = Row("partition", {"seed": seed}, "all", 300_000, k)
+        ROWS[f"partition/k{k}-seed{seed}"] = Row("partition", {"seed": seed}, "all", 90_000, k)

@@ -1,58 +1,86 @@
-"""STS-B of the smallest, middle, and largest student, trained and untrained: a Markdown table.
+"""STS-B of three students of each SuperLM, untrained and trained: a Markdown table.
 
-Spearman correlation of the cosine of mean-pooled token vectors, without fine-tuning. The untrained
-students are the same slices of the permuted teacher at step 0. Run by `make results`.
+    python benchmarks/stsb_table.py BUNDLE... --teacher FOLDER --data GLUE-FOLDER --corpus FOLDER
+
+Spearman's correlation, without fine-tuning, of the cosines of mean-pooled vectors with people's
+judgement, and with the teacher's cosines of the same pairs. Untrained is the SuperLM at step 0,
+made anew by the settings in the bundle. Run by `make stsb`.
 """
 
 import argparse
 import datetime
 import platform
-import tempfile
 from pathlib import Path
 
-from students import three
+import numpy as np
+import torch
+from students import Embedder, student_embedder, three
 
-from autodistil.architecture import Architecture
-from autodistil.downstream import folder_embedder, stsb_spearman
-from autodistil.extraction import extract_student
+from autodistil.corpus import tokenize_corpus
+from autodistil.elastic import ElasticEncoder
+from autodistil.metrics import spearman
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import SuperLM, open_superlm
+from autodistil.slicing import load_elastic
+from autodistil.start import load_or_cut, teacher_encoder
+from autodistil.superlm import open_superlm
 from autodistil.task_data import Examples, read_stsb
+from autodistil.teacher import load_teacher
+from autodistil.training_settings import TrainingSettings
+
+CACHE = Path("build/stsb")
 
 
 def main() -> None:
     """Print the table."""
     quiet_transformers()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trained", type=Path, required=True)
-    parser.add_argument("--untrained", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--teacher", required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True)
     arguments = parser.parse_args()
-    pairs = read_stsb(arguments.data)
-    trained, untrained = open_superlm(arguments.trained), open_superlm(arguments.untrained)
-    teacher = stsb_spearman(folder_embedder(arguments.teacher), pairs)
-    print(
-        f"| student of {trained.spec.reference} | MACs | params | untrained | trained | teacher |"
-    )
-    print("|---|---|---|---|---|---|")
-    for student in three(trained.spec.space):
-        row = next(c for c in trained.candidates if c.architecture == student)
-        before, after = score(untrained, student, pairs), score(trained, student, pairs)
-        print(
-            f"| {student.name} | {row.macs:,} | {row.params:,} "
-            f"| {before:.4f} | {after:.4f} | {teacher:.4f} |",
-            flush=True,
+    pairs, teacher = read_stsb(arguments.data), load_teacher(arguments.teacher)
+    corpus = tokenize_corpus(arguments.corpus, teacher.tokenizer, CACHE / "corpus")
+    encoder = teacher_encoder(teacher)
+    wanted = cosines(student_embedder(encoder, teacher.architecture, teacher.tokenizer), pairs)
+    labels = np.array(pairs.labels)
+    print(f"Teacher {spearman(wanted, labels):.4f}\n")
+    print("| student | of | MACs | params | with people, untrained | trained ", end="")
+    print("| with the teacher, untrained | trained |\n|---|---|---|---|---|---|---|---|")
+    for superlm in map(open_superlm, arguments.bundles):
+        settings = TrainingSettings.model_validate(superlm.spec.provenance.settings)
+        start = load_or_cut(
+            CACHE / f"{superlm.spec.reference}.safetensors",
+            f"{settings.start} {settings.seed} {superlm.spec.space}",
+            teacher,
+            superlm.spec.space,
+            corpus.train,
+            settings.start,
+            settings.seed,
         )
+        encoders = [
+            ElasticEncoder(start.tensors, teacher.encoder, start.kept_layers).eval(),
+            load_elastic(superlm),
+        ]
+        for student in three(superlm.spec.space):
+            row = next(c for c in superlm.candidates if c.architecture == student)
+            found = [
+                cosines(student_embedder(encoder, student, teacher.tokenizer), pairs)
+                for encoder in encoders
+            ]
+            cells = [f"{spearman(f, target):.4f}" for target in (labels, wanted) for f in found]
+            print(
+                f"| {student.name} | {superlm.spec.reference} | {row.macs:,} | {row.params:,} "
+                f"| {' | '.join(cells)} |",
+                flush=True,
+            )
     print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs):,} pairs")
 
 
-def score(superlm: SuperLM, student: Architecture, pairs: Examples) -> float:
-    """Spearman of a student after extraction, loaded as a user would."""
-    candidate = next(c for c in superlm.candidates if c.architecture == student)
-    with tempfile.TemporaryDirectory() as folder:
-        extract_student(superlm, candidate, Path(folder))
-        return stsb_spearman(folder_embedder(Path(folder)), pairs)
+def cosines(embed: Embedder, pairs: Examples) -> np.ndarray:
+    """Cosines of the pairs, [pairs]."""
+    first, second = embed(pairs.first), embed(pairs.second or [])
+    return torch.cosine_similarity(first, second).double().numpy()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from autodistil.architecture import Architecture, SubSpace
 from autodistil.downstream import pooling_embedder, stsb_spearman
@@ -13,6 +14,8 @@ from autodistil.teacher import Teacher
 
 Scorer = Callable[[ElasticEncoder, Architecture], float]
 """STS-B dev of a student of a SuperLM."""
+Embedder = Callable[[list[str]], Tensor]
+"""From texts to their vectors, [texts, hidden]."""
 
 
 def three(space: SubSpace) -> list[Architecture]:
@@ -28,15 +31,23 @@ def three(space: SubSpace) -> list[Architecture]:
     return [space.smallest, same[len(same) // 2], space.largest]
 
 
+def student_embedder(
+    superlm: ElasticEncoder, student: Architecture, tokenizer: PreTrainedTokenizerBase
+) -> Embedder:
+    """Sentence vectors of a student in place, without extraction."""
+
+    def hidden_states(tokens: Mapping[str, Tensor]) -> Tensor:
+        output: LayerOutput = superlm(tokens["input_ids"], tokens["attention_mask"], student)
+        return output.hidden
+
+    return pooling_embedder(hidden_states, tokenizer)
+
+
 def stsb_scorer(teacher: Teacher, data: Path) -> Scorer:
     """A function that scores a student in place, without extraction, on STS-B dev."""
     pairs = read_stsb(data)
 
     def score(superlm: ElasticEncoder, student: Architecture) -> float:
-        def hidden_states(tokens: Mapping[str, Tensor]) -> Tensor:
-            output: LayerOutput = superlm(tokens["input_ids"], tokens["attention_mask"], student)
-            return output.hidden
-
-        return stsb_spearman(pooling_embedder(hidden_states, teacher.tokenizer), pairs)
+        return stsb_spearman(student_embedder(superlm, student, teacher.tokenizer), pairs)
 
     return score

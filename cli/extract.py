@@ -1,29 +1,45 @@
 """Extract a student from bundles on disk, by budget or by name."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autodistil.architecture import Architecture
 from autodistil.budget import Budget
 from autodistil.candidates import Candidate
+from autodistil.device_profile import DeviceProfile
+from autodistil.domain import DomainSearch
 from autodistil.errors import InvalidInput
 from autodistil.output_folder import appearing, check_unused
+from autodistil.quality import Score
 from autodistil.quiet import quiet_transformers
 from autodistil.search import entries_of, search
 from autodistil.superlm import SuperLM
+from cli.domain import TeacherFolder, TextFile, on_text
+from cli.latency_options import (
+    LatencyMs,
+    LimitConditions,
+    ProfileFile,
+    latency_limit,
+    read_device,
+)
 from cli.options import (
     Bundles,
     Flops,
     Macs,
     Params,
+    ScoreOption,
     SizeBytes,
     build_budget,
     open_bundles,
 )
 from cli.output import JsonOption, errors, print_json, print_receipt
+
+if TYPE_CHECKING:
+    from autodistil.receipt import Receipt
 
 
 def command(
@@ -33,28 +49,38 @@ def command(
     flops: Flops = None,
     params: Params = None,
     size_bytes: SizeBytes = None,
+    latency: LatencyMs = None,
+    device: ProfileFile = None,
+    conditions: LimitConditions = None,
+    score: ScoreOption = Score.QUALITY,
+    text: TextFile = None,
+    teacher: TeacherFolder = None,
     architecture: Annotated[
         str | None, typer.Option(help="This very student, such as L4-H128-A4x32-F448.")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Extract a student from bundles on disk, by budget or by name."""
+    """Extract a student from bundles on disk, by budget or by name.
+
+    A student within a limit on latency is measured, if this machine is the device, before it is
+    handed over.
+    """
     check_unused(out)
     opened = open_bundles(bundles)
-    budget, limits = None, {}
     if architecture is not None:
-        if any((macs, flops, params, size_bytes)):
+        if any((macs, flops, params, size_bytes, latency, device, conditions, text)):
             raise InvalidInput("Give either --architecture or a budget, not both.")
         superlm, candidate = _named(opened, Architecture.parse(architecture))
+        receipt = _extract(out, lambda to, phase: _one(superlm, candidate, to, phase))
     else:
-        budget = build_budget(macs, flops, params, size_bytes)
-        choice = search(entries_of(opened.values()), budget)
-        superlm, candidate, limits = (
-            opened[choice.best.superlm],
-            choice.best.candidate,
-            choice.limits,
+        profiles = read_device(device)
+        limit = latency_limit(latency, next(iter(profiles), None), conditions)
+        budget = build_budget(macs, flops, params, size_bytes, limit)
+        search(entries_of(opened.values()), budget, profiles, score)  # before torch is loaded
+        domain = on_text(opened, budget, profiles, score, text, teacher) if text else None
+        receipt = _extract(
+            out, lambda to, phase: _best(opened, budget, profiles, score, domain, to, phase)
         )
-    receipt = _extract(superlm, candidate, out, budget, limits)
     if json_:
         print_json(receipt)
     else:
@@ -73,18 +99,37 @@ def _named(opened: dict[str, SuperLM], architecture: Architecture) -> tuple[Supe
 
 
 def _extract(
-    superlm: SuperLM,
-    candidate: Candidate,
-    out: Path,
-    budget: Budget | None,
-    limits: dict[str, int],
-) -> dict[str, object]:
+    out: Path, extract: Callable[[Path, Callable[[str], None]], "Receipt"]
+) -> dict[str, Any]:
     with errors.status("loading torch") as status, appearing(out) as partial:
-        from autodistil.extraction import extract_student
-
         quiet_transformers()
-        receipt = extract_student(
-            superlm, candidate, partial, budget, limits, lambda phase: status.update(phase)
-        ).model_dump(mode="json")
+        receipt = extract(partial, status.update).model_dump(mode="json")
         (partial / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
     return receipt
+
+
+def _one(
+    superlm: SuperLM, candidate: Candidate, to: Path, on_phase: Callable[[str], None]
+) -> "Receipt":
+    from autodistil.extraction import extract_student
+
+    return extract_student(superlm, candidate, to, on_phase=on_phase)
+
+
+def _best(
+    opened: dict[str, SuperLM],
+    budget: Budget,
+    profiles: dict[str, DeviceProfile],
+    score: Score,
+    domain: DomainSearch | None,
+    to: Path,
+    on_phase: Callable[[str], None],
+) -> "Receipt":
+    from autodistil.machine import Machine
+    from autodistil.measured_extraction import extract_best, measure_folder
+
+    here = all(profile.machine.same_hardware(Machine.this()) for profile in profiles.values())
+    measure = measure_folder if here else None
+    entries = domain.entries if domain else None
+    receipt = extract_best(opened, budget, to, profiles, measure, score, entries, on_phase=on_phase)
+    return receipt.model_copy(update={"domain": domain.receipt if domain else None})

@@ -8,8 +8,21 @@ import sys
 
 import typer
 
-from autodistil.errors import AutoDistilError, InfeasibleBudget, InvalidInput, UnknownDevice
-from cli import evaluate, extract, output, request, search, space, train, up
+from autodistil.errors import AutoDistilError, InvalidInput
+from cli import (
+    device,
+    evaluate,
+    extract,
+    front,
+    mixtures,
+    output,
+    request,
+    rescore,
+    search,
+    space,
+    train,
+    up,
+)
 from client import ApiProblem
 
 app = typer.Typer(
@@ -20,11 +33,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (up, train, search, extract, evaluate, space, request):
+for module in (up, train, rescore, search, front, extract, evaluate, space, request):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
-_BUDGET_PROBLEMS = ("infeasible-budget", "unknown-device")
-_CALL_PROBLEMS = ("invalid-input", "invalid-request", "unknown-superlm")
+app.add_typer(device.app, name="device")
+app.add_typer(mixtures.app, name="mixtures")
+
+_BUDGET_PROBLEMS = (
+    "infeasible-budget",
+    "latency-missed",
+    "unknown-device",
+    "unprofiled-conditions",
+)
+_CALL_PROBLEMS = ("invalid-input", "invalid-request", "teacher-mismatch", "unknown-superlm")
 
 
 def main() -> None:
@@ -45,7 +66,7 @@ def main() -> None:
 
 def _exit_status(error: AutoDistilError) -> int:
     kind = error.kind if isinstance(error, ApiProblem) else error.type
-    if isinstance(error, InfeasibleBudget | UnknownDevice) or kind in _BUDGET_PROBLEMS:
+    if kind in _BUDGET_PROBLEMS:
         return 3
     if isinstance(error, InvalidInput) or kind in _CALL_PROBLEMS:
         return 2

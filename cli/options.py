@@ -1,13 +1,16 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from autodistil.budget import Budget, read_budget
 from autodistil.errors import InvalidInput
+from autodistil.quality import Score
 from autodistil.superlm import SuperLM, open_superlm
+from cli.output import errors
 
 _AMOUNT = "At most so much: a number, with K, M or G, or a share of the teacher such as 40%."
 
@@ -22,12 +25,43 @@ Bundles = Annotated[
     typer.Argument(help="SuperLM bundles; the shipped ones by default.", show_default=False),
 ]
 
+ScoreOption = Annotated[
+    Score,
+    typer.Option(
+        help="What is best: quality (the estimate), loss (held-out relation and similarity loss), "
+        "or params (the largest)."
+    ),
+]
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+Url = Annotated[str, typer.Option(help="Where the service is.", envvar="AUTODISTIL_URL")]
+
+
+def read_api_key() -> str:
+    """The API key of the environment variable AUTODISTIL_API_KEY.
+
+    Raises:
+        InvalidInput: There is none.
+    """
+    api_key = os.environ.get("AUTODISTIL_API_KEY", "")
+    if not api_key:
+        raise InvalidInput(
+            "Set AUTODISTIL_API_KEY; 'autodistil up' writes one to admin-key in its data folder."
+        )
+    return api_key
+
 
 def build_budget(
-    macs: str | None, flops: str | None, params: str | None, size_bytes: str | None
+    macs: str | None,
+    flops: str | None,
+    params: str | None,
+    size_bytes: str | None,
+    latency: dict[str, Any] | None = None,
 ) -> Budget:
     """The budget of the options; at least one must be given."""
-    return read_budget(macs=macs, flops=flops, params=params, size_bytes=size_bytes)
+    return read_budget(
+        macs=macs, flops=flops, params=params, size_bytes=size_bytes, latency=latency
+    )
 
 
 def open_bundles(paths: list[Path] | None) -> dict[str, SuperLM]:
@@ -40,4 +74,11 @@ def open_bundles(paths: list[Path] | None) -> dict[str, SuperLM]:
         if superlm.spec.reference in opened:
             raise InvalidInput(f"{superlm.spec.reference} is named twice.")
         opened[superlm.spec.reference] = superlm
+    texts = {superlm.spec.provenance.held_out_sha256 for superlm in opened.values()}
+    if len(texts) > 1:
+        errors.print(
+            "autodistil: these SuperLMs were scored on different text, so that their qualities and "
+            "losses cannot be compared with each other; 'autodistil rescore' makes them alike.",
+            soft_wrap=True,
+        )
     return opened

@@ -133,5 +133,40 @@ def print_receipt(receipt: dict[str, Any], where: str) -> None:
         f"(paper's counting {cost['paper_macs']:,}), {cost['params']:,} params, {size:,} bytes"
     )
     print(f"parity        {receipt['parity']['max_abs_difference']:.2g} from the SuperLM")
+    if latency := receipt.get("latency"):
+        _print_latency(latency)
+    if receipt["domain"]:
+        print_domain(receipt["domain"])
     for name, entry in receipt["files"].items():
         print(f"  {entry['sha256'][:16]}  {entry['size_bytes']:>12,}  {name}")
+
+
+def print_domain(domain: dict[str, Any]) -> None:
+    """Print what a domain's own text changed."""
+    changed = "another student than" if domain["changed"] else "the same student as without it:"
+    print(
+        f"text          {domain['sentences']:,} sentences, {domain['tokens']:,} tokens; "
+        f"{domain['scored']} students scored on it; {changed} {domain['without_text']}"
+    )
+
+
+def _print_latency(latency: dict[str, Any]) -> None:
+    percentile, conditions = latency["percentile"], latency["conditions"]
+    print(
+        f"latency       p{percentile} at most {latency['limit_ms']:g} ms on {latency['device']}, "
+        f"predicted {latency['predicted_ms']:.2f} ms"
+    )
+    under = ", ".join(f"{key} {value}" for key, value in conditions.items())
+    if measured := latency["measured"]:
+        print(
+            f"  measured    p50 {measured['p50_ms']:.2f} ms, p90 {measured['p90_ms']:.2f} ms, "
+            f"{measured['runs']} runs; {under}"
+        )
+    else:
+        print(f"  not measured: this machine is not the device; {under}")
+    for miss in latency["missed"]:
+        sizes = miss["architecture"]
+        print(
+            f"  missed by   {sizes['layers']} layers, hidden {sizes['hidden']}, FFN "
+            f"{sizes['intermediate']}: p{percentile} {miss['measured'][f'p{percentile}_ms']:.2f} ms"
+        )

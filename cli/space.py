@@ -16,6 +16,7 @@ from autodistil.architecture import (
 )
 from autodistil.candidates import Candidate
 from autodistil.errors import InvalidInput
+from autodistil.signals import Signals
 from autodistil.tensors import EncoderConfig
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
 
@@ -46,7 +47,7 @@ def command(
     spaces, sizes, encoder = _resolve(preset, teacher, k, heads)
     rows = [
         Candidate.build(student, space, encoder, sizes.heads).model_dump(
-            mode="json", exclude={"relation_loss", "similarity_loss"}
+            mode="json", exclude={"quality", *Signals.model_fields}
         )
         for space in spaces
         for student in space.students()

@@ -194,7 +194,8 @@ class Client:
         """Ask for a student, wait for it, and unpack it with its receipt into a folder.
 
         Args:
-            request: `{"teacher" or "superlm": ..., "budget": {...}}`.
+            request: `{"teacher" or "superlm": ..., "budget": {...}}`, and `"text": [...]` for
+                sentences of your own domain.
             to: An empty or missing folder; it is filled only when all went well.
             on_progress: Called with the extraction whenever it was looked at.
 

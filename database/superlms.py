@@ -119,9 +119,5 @@ def opened(row: SuperLMRow) -> SuperLM:
         folder=Path(row.folder),
         spec=read_spec(row),
         sha256=row.sha256,
-        candidates=[Candidate.model_validate(_stored(candidate)) for candidate in row.candidates],
+        candidates=[Candidate.read(candidate) for candidate in row.candidates],
     )
-
-
-def _stored(candidate: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in candidate.items() if key != "stock"}  # derived

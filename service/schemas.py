@@ -218,6 +218,7 @@ class SuperLMSummary(BaseModel):
     students: int
     envelope: dict[str, Range]
     tokens_seen: int
+    held_out_sha256: str | None
     sha256: str
     created_at: datetime.datetime
 
@@ -242,6 +243,7 @@ class SuperLMSummary(BaseModel):
                 for axis in AXES
             },
             "tokens_seen": spec.provenance.tokens_seen,
+            "held_out_sha256": spec.provenance.held_out_sha256,
             "sha256": row.sha256,
             "created_at": row.created_at,
         }

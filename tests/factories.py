@@ -18,6 +18,13 @@ from autodistil.superlm import SPEC, SuperLM
 from autodistil.teacher import Teacher
 from autodistil.tensors import EncoderConfig, tensor_shapes
 from autodistil.training_settings import StartSettings, TrainingSettings
+from models_store import shipped_bundles
+
+
+def shipped_tiny() -> Path:
+    """The smallest SuperLM that ships."""
+    return next(path for path in shipped_bundles() if path.name == "minilm-l6-tiny")
+
 
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]
 WORDS = [on + vowel + coda for on in _ONSETS for vowel in _VOWELS for coda in _CODAS]

@@ -65,7 +65,7 @@ def test_the_bundle_says_where_it_comes_from(
 def test_the_candidates_are_scored_with_the_weights_that_ship(
     free_superlm: SuperLM, teacher: Teacher, corpus: Corpus
 ) -> None:
-    losses = evaluate_students(
+    signals = evaluate_students(
         load_elastic(free_superlm),
         free_superlm.spec.space.students(),
         teacher_encoder(teacher),
@@ -74,8 +74,9 @@ def test_the_candidates_are_scored_with_the_weights_that_ship(
         SETTINGS.measured,
     )
     for candidate in free_superlm.candidates:
-        found = (candidate.relation_loss, candidate.similarity_loss)
-        assert found == pytest.approx(losses[candidate.architecture], rel=1e-6)
+        assert candidate.signals is not None
+        wanted = dict(signals[candidate.architecture])
+        assert dict(candidate.signals) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_tokenizer_in_the_bundle_is_the_teachers(

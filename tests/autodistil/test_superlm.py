@@ -13,9 +13,15 @@ import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
-from autodistil.errors import InvalidBundle
+from autodistil.budget import Budget
+from autodistil.errors import InvalidBundle, InvalidInput
+from autodistil.fronts import CostAxis, pareto_front
+from autodistil.quality import Score
+from autodistil.search import entries_of, search
+from autodistil.signals import Signals
 from autodistil.superlm import (
     CANDIDATES,
+    CARD,
     SPEC,
     TOKENIZER,
     WEIGHTS,
@@ -69,10 +75,51 @@ def test_a_bundle_opens_with_what_was_written(stock_superlm: SuperLM) -> None:
     assert superlm.spec.reference == "stock@1"
     assert superlm.spec.space == STOCK_SPACE
     assert {c.architecture for c in superlm.candidates} == set(STOCK_SPACE.students())
-    assert all(c.loss < float("inf") for c in superlm.candidates)
+    assert all(c.signals is not None for c in superlm.candidates)
     assert superlm.weights_path.is_file()
     assert (superlm.tokenizer_path / "tokenizer.json").is_file()
     assert superlm.spec.teacher_cost.params > max(c.params for c in superlm.candidates)
+
+
+def test_a_bundle_of_the_first_format_opens_with_the_losses_that_it_has(
+    stock_copy: SuperLM,
+) -> None:
+    def to_first_format(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            for name in set(Signals.model_fields) - {"relation_loss", "similarity_loss"}:
+                del row[name]
+            del row["quality"]
+
+    folder = stock_copy.folder
+    (folder / CARD).unlink()
+    edit_spec(folder, lambda spec: spec["files"].pop(CARD))
+    edit_candidates(folder, to_first_format)
+    refused(folder, "lacks held-out signals")
+    edit_spec(folder, lambda spec: spec.update(format="autodistil-superlm-1"))
+    opened = open_superlm(folder)
+    entries, budget = entries_of([opened]), Budget(macs="100%")
+    with pytest.raises(InvalidInput, match="candidates of stock@1 have no quality"):
+        search(entries, budget)
+    of_loss = search(entries, budget, score=Score.LOSS).best.candidate
+    assert of_loss.quality is None
+    same = next(c for c in stock_copy.candidates if c.architecture == of_loss.architecture)
+    assert same.score(Score.LOSS) == max(c.score(Score.LOSS) or 0 for c in stock_copy.candidates)
+
+
+def test_the_readme_of_a_bundle_holds_its_front(stock_superlm: SuperLM) -> None:
+    text = (stock_superlm.folder / CARD).read_text()
+    assert text.startswith("# stock@1\n")
+    assert "8 students of `tiny-teacher`" in text
+    table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    rows = [dict(zip(table[0], cells, strict=True)) for cells in table[1:]]
+    entries = entries_of([stock_superlm])
+    for axis, name in ((CostAxis.MACS, "macs"), (CostAxis.PARAMS, "params")):
+        listed = [row for row in rows if name in row["cheapest of its quality by"].split(", ")]
+        expected = pareto_front(entries, axis)
+        assert {(row["MACs"], row["quality"]) for row in listed} == {
+            (f"{e.candidate.macs:,}", f"{e.candidate.quality:.4f}") for e in expected
+        }
+    assert len(rows) < len(entries)
 
 
 def test_no_bundle_folder_is_refused(tmp_path: Path) -> None:
@@ -243,9 +290,10 @@ def test_bytes_put_behind_a_file_are_refused(stock_copy: SuperLM) -> None:
         (lambda rows: rows[0].update(relation_loss=float("inf")), "relation_loss: .*finite"),
         (lambda rows: rows[0].update(similarity_loss=float("nan")), "similarity_loss"),
         (lambda rows: rows[0].update(relation_loss=-1), "relation_loss: .*greater"),
-        (lambda rows: rows[0].update(relation_loss=None), "no held-out loss"),
-        (lambda rows: rows[0].update(similarity_loss=None), "no held-out loss"),
-        (lambda rows: rows[0].pop("relation_loss"), "no held-out loss"),
+        (lambda rows: rows[0].update(relation_loss=None), "lacks held-out signals"),
+        (lambda rows: rows[0].update(similarity_loss=None), "lacks held-out signals"),
+        (lambda rows: rows[0].pop("stranger_agreement"), "lacks held-out signals"),
+        (lambda rows: rows[0].update(neighbour_agreement=1.01), "neighbour_agreement: .*less"),
         (lambda rows: rows[0].update(sub_space="base"), "another sub-space"),
         (lambda rows: rows[0].update(layers=1001), "layers"),
         (lambda rows: rows[0].update(note="hi"), "0.note: Extra inputs"),
@@ -287,7 +335,7 @@ SHA = "0" * 64
         (lambda spec: spec["encoder"].update(dropout=0.1), "encoder.dropout: Extra inputs"),
         (lambda spec: spec["teacher"].update(url="x"), "teacher.url: Extra inputs"),
         (lambda spec: spec.pop("space"), "space: Field required"),
-        (lambda spec: spec.update(format="autodistil-superlm-2"), "format"),
+        (lambda spec: spec.update(format="autodistil-superlm-3"), "format"),
         (lambda spec: spec.update(name="../x"), "name"),
         (lambda spec: spec.update(name=""), "name"),
         (lambda spec: spec.update(version=0), "version"),

@@ -4,12 +4,12 @@ from autodistil.superlm import SuperLM, open_superlm
 from database import superlms
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.session import SessionFactory
-from models_store import shipped_bundles
+from tests.factories import shipped_tiny
 
 
 @pytest.fixture(scope="module")
 def bundle() -> SuperLM:
-    return open_superlm(shipped_bundles()[0])
+    return open_superlm(shipped_tiny())
 
 
 def version(bundle: SuperLM, number: int, name: str = "minilm-l6-tiny") -> SuperLM:

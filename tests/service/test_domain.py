@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 import worker.extract
@@ -60,6 +61,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Place]:
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("place")
     teacher = load_teacher(str(write_teacher(folder / "tiny-teacher")))
     corpus = tokenize_corpus(write_corpus(folder / "corpus"), teacher.tokenizer, folder / "cache")

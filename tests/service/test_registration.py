@@ -14,17 +14,17 @@ from autodistil.superlm import SPEC, open_superlm
 from database.errors import Conflict
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import SuperLMRow
-from models_store import shipped_bundles
 from service.registration import check_path, register_bundle
+from tests.factories import shipped_tiny
 
 THREADS = 6
 
 
 def variant(folder: Path, corpus: str) -> Path:
     """A valid bundle named `race`, whose content depends on the name of its corpus."""
-    shutil.copytree(shipped_bundles()[0], folder)
+    shutil.copytree(shipped_tiny(), folder)
     spec = json.loads((folder / SPEC).read_text())
-    spec["name"], spec["provenance"]["corpus"] = "race", corpus
+    spec["name"], spec["version"], spec["provenance"]["corpus"] = "race", 1, corpus
     (folder / SPEC).write_text(json.dumps(spec))
     return folder
 

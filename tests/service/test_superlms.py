@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from models_store import shipped_bundles
+from tests.factories import shipped_tiny
 from tests.stack import Stack
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A copy of the shipped tiny SuperLM that a test may spoil."""
-    (source,) = (path for path in shipped_bundles() if path.name == "minilm-l6-tiny")
+    source = shipped_tiny()
     shutil.copytree(source, tmp_path / "bundle")
     return tmp_path / "bundle"
 
@@ -114,7 +114,7 @@ def test_other_content_under_a_taken_version_is_a_conflict(stack: Stack, bundle:
     edit_spec(bundle, teacher_layers=[0, 2, 4, 5])
     refused = stack.http.post("/v1/admin/superlms", json={"path": str(bundle)})
     assert refused.status_code == 409
-    assert "minilm-l6-tiny@1 is registered with other content" in refused.json()["detail"]
+    assert "minilm-l6-tiny@2 is registered with other content" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["bundle", "../bundle", "", "/nowhere", "/tmp/\0", "a" * 5000])
@@ -125,7 +125,7 @@ def test_a_path_that_holds_no_bundle_is_refused(stack: Stack, path: str) -> None
 
 
 def test_the_catalogue_lists_rows_as_everywhere_else(stack: Stack) -> None:
-    detail = stack.http.get("/v1/superlms/minilm-l6-tiny@1").json()
+    detail = stack.http.get("/v1/superlms/minilm-l6-tiny@2").json()
     wanted = {"sub_space", "layers", "hidden", "heads", "head_width", "intermediate", "params"}
     wanted |= {"macs", "paper_params", "paper_macs", "stock"}
     assert all(wanted <= set(row) for row in detail["candidates"])

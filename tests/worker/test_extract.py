@@ -12,9 +12,9 @@ from autodistil.superlm import WEIGHTS
 from database import extractions
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import ExtractionRow, utc_now
-from models_store import shipped_bundles
 from models_store.artifacts import FolderStore
 from service.registration import register_bundle
+from tests.factories import shipped_tiny
 from worker.extract import Workshop, run_extraction
 
 LEASE = datetime.timedelta(seconds=30)
@@ -39,7 +39,7 @@ def workshop(empty_database: str, tmp_path: Path) -> Iterator[Workshop]:
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
     with sessions.begin() as session:
-        register_bundle(session, shipped_bundles()[0], tmp_path / "superlms")
+        register_bundle(session, shipped_tiny(), tmp_path / "superlms")
     store = FolderStore(tmp_path / "artifacts")
     yield Workshop(sessions, store, tmp_path / "scratch", LEASE, max_attempts=2)
     engine.dispose()
@@ -121,7 +121,7 @@ def test_a_disk_that_takes_no_artifact_fails_the_job_with_a_problem(
 def test_a_registered_superlm_whose_weights_are_gone_fails_the_job_with_a_problem(
     workshop: Workshop, job: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "superlms" / "minilm-l6-tiny@1" / WEIGHTS).unlink()
+    (tmp_path / "superlms" / "minilm-l6-tiny@2" / WEIGHTS).unlink()
     run_extraction(workshop, job)
     row = row_of(workshop.sessions, job)
     assert row.state == "failed"

@@ -15,9 +15,9 @@ from autodistil.receipt import Receipt
 from database import devices, extractions
 from database.session import migrate, open_engine, reading, session_factory
 from database.tables import DeviceRow, EventRow, ExtractionRow
-from models_store import shipped_bundles
 from models_store.artifacts import FolderStore
 from service.registration import register_bundle
+from tests.factories import shipped_tiny
 from worker import profile as profile_module
 from worker.extract import run_extraction
 from worker.lease import this_owner
@@ -45,7 +45,7 @@ def workshop(empty_database: str, tmp_path: Path) -> Iterator[Workshop]:
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
     with sessions.begin() as session:
-        register_bundle(session, shipped_bundles()[0], tmp_path / "superlms")
+        register_bundle(session, shipped_tiny(), tmp_path / "superlms")
     store = FolderStore(tmp_path / "artifacts")
     yield Workshop(sessions, store, tmp_path / "scratch", LEASE, max_attempts=2, device="here")
     engine.dispose()

@@ -1,0 +1,79 @@
+"""A domain's own text on the command line: read from a file, and students scored on it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autodistil.budget import Budget
+from autodistil.device_profile import DeviceProfile
+from autodistil.domain import read_sentences, search_domain
+from autodistil.errors import InvalidInput
+from autodistil.quality import Score
+from autodistil.quiet import quiet_transformers
+from autodistil.search import entries_of
+from autodistil.superlm import SuperLM
+from cli.output import errors, progress
+
+if TYPE_CHECKING:
+    from autodistil.domain import DomainSearch
+
+TextFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own text (.txt or .jsonl, .gz or not): the best students are scored anew on it."
+    ),
+]
+TeacherFolder = Annotated[
+    str | None,
+    typer.Option(help="Folder or Hugging Face id of the SuperLM's teacher; needed with --text."),
+]
+
+
+def read_text(path: Path) -> list[str]:
+    """The sentences of a file, in order.
+
+    Raises:
+        InvalidInput: The file cannot be read, or holds too little or too much text.
+    """
+    from autodistil.corpus_sources import TextFiles
+    from autodistil.tokenization import sentences
+
+    documents = TextFiles(path).documents()
+    return read_sentences(sentence for doc in documents for sentence in sentences(doc.text))
+
+
+def on_text(
+    opened: Mapping[str, SuperLM],
+    budget: Budget,
+    profiles: Mapping[str, DeviceProfile],
+    score: Score,
+    path: Path,
+    teacher: str | None,
+) -> "DomainSearch":
+    """Score the best students of some bundles anew on the text of a file.
+
+    Raises:
+        InvalidInput: The text cannot be used, or no teacher is named.
+    """
+    if teacher is None:
+        raise InvalidInput("--text needs --teacher, the folder or Hugging Face id of the teacher.")
+    found = read_text(path)
+    with errors.status("loading the teacher"):
+        from autodistil.teacher import load_teacher
+
+        quiet_transformers()
+        loaded = load_teacher(teacher)
+    with progress() as bar:
+        task = bar.add_task("scoring", total=None, note="the best students on your text")
+        return search_domain(
+            opened,
+            entries_of(opened.values()),
+            budget,
+            loaded,
+            found,
+            profiles,
+            score,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
