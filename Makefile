@@ -46,6 +46,7 @@ check: $(INSTALLED) ## Lint, format, and types, without changing anything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 .PHONY: fix
 fix: $(INSTALLED) ## Mend lint and format where a tool can
@@ -65,7 +66,7 @@ results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glu
 	done
 	$(BIN)/autodistil evaluate "teacher=$(TEACHER)" build/results/* build/baselines/first-[234] \
 	  --tasks stsb-zero-shot,sst2,cola,mrpc,stsb,rte --data "$(DATA)" --reference teacher \
-	  --seeds 3 --epochs 3 --learning-rate 2e-4 --max-examples 2500 --precision bf16 --threads 1 \
+	  --seeds 3 --epochs 3 --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 \
 	  --out docs/scores.json --markdown build/scores.md --plot docs/pictures/scores.png
 
 .PHONY: stsb
@@ -94,8 +95,8 @@ bench-search: $(TRAIN_INSTALLED) ## Scoring all students together against one by
 .PHONY: ranking
 ranking: $(TRAIN_INSTALLED) ## Fine-tune 24 students and rank them by every signal (hours); needs DATA=glue-folder
 	$(BIN)/python benchmarks/ranking.py students models_store/superlms/* --out build/ranking
-	$(BIN)/autodistil evaluate build/ranking/* --tasks sst2,mrpc --data "$(DATA)" --seeds 2 --epochs 3 \
-	  --learning-rate 2e-4 --max-examples 2500 --precision bf16 --threads 1 --out docs/ranking.json
+	$(BIN)/autodistil evaluate build/ranking/* --tasks sst2,stsb --data "$(DATA)" --seeds 2 --epochs 3 \
+	  --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 --out docs/ranking.json
 	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* --scores docs/ranking.json \
 	  --markdown build/ranking.md --plot docs/pictures/ranking.svg
 

@@ -23,15 +23,15 @@ import torch
 from ablation_rows import RECIPE, ROWS, Row
 from students import Scorer, stsb_scorer, three
 
-from autodistil.architecture import HeadPolicy, SubSpace, partition
-from autodistil.corpus import Corpus, tokenize_corpus
-from autodistil.elastic import ElasticEncoder
-from autodistil.evaluation import evaluate_students, held_out_batches
+from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.start import Start, load_or_cut, teacher_encoder
-from autodistil.teacher import Teacher, load_teacher
-from autodistil.training import Trainer
-from autodistil.training_settings import ObjectiveSettings, StartSettings, TrainingSettings
+from autodistil.spaces.architecture import HeadPolicy, SubSpace, partition
+from autodistil.text.corpus import Corpus, tokenize_corpus
+from autodistil.training.settings import ObjectiveSettings, StartSettings, TrainingSettings
+from autodistil.training.start import Start, load_or_cut, teacher_encoder
+from autodistil.training.training import Trainer
 
 RESULTS = Path(__file__).parents[1] / "docs" / "experiments.jsonl"
 CACHE = Path("build/ablations")

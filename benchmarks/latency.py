@@ -16,21 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from autodistil.architecture import partition
-from autodistil.budget import Budget
-from autodistil.dense_students import folder_forward
-from autodistil.device_profile import DeviceProfile, Sample
 from autodistil.errors import LatencyMissed
-from autodistil.latency import Effort, Latency, measure_in_turns, torch_threads
-from autodistil.latency_conditions import Conditions, LatencyLimit, Percentile
-from autodistil.latency_limit import predicted_ms
-from autodistil.measured_extraction import extract_best
-from autodistil.profiling import fit_profile, profile_device, stratified_sample
-from autodistil.quality import Score
+from autodistil.evaluation.quality import Score
+from autodistil.extraction.receipt import Receipt
+from autodistil.latency.conditions import Conditions, LatencyLimit, Percentile
+from autodistil.latency.device_profile import DeviceProfile, Sample
+from autodistil.latency.measurement import Effort, Latency, measure_in_turns, torch_threads
+from autodistil.profiling.dense_students import folder_forward
+from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
 from autodistil.quiet import quiet_transformers
-from autodistil.receipt import Receipt
-from autodistil.search import entries_of
-from autodistil.superlm import SuperLM, open_superlm
+from autodistil.search.budget import Budget
+from autodistil.search.latency_limit import predicted_ms
+from autodistil.selection.on_device import extract_best
+from autodistil.spaces.architecture import partition
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.entries import entries_of
 from models_store import shipped_bundles
 
 DEVICE = "this-machine"

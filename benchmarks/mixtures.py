@@ -12,18 +12,18 @@ from pathlib import Path
 
 import torch
 
-from autodistil.corpus import tokenize_corpus
-from autodistil.corpus_sources import open_source
-from autodistil.mixture import Mixture
-from autodistil.mixture_front import Estimate
-from autodistil.mixture_picture import plot_mixtures
-from autodistil.mixture_report import MixtureReport, MixtureSettings, write_report
-from autodistil.mixture_run import find_mixtures
-from autodistil.mixture_search import Search, evolve
-from autodistil.mixture_space import MixtureSpace
+from autodistil.mixtures.front import Estimate
+from autodistil.mixtures.picture import plot_mixtures
+from autodistil.mixtures.report import MixtureReport, MixtureSettings, write_report
+from autodistil.mixtures.run import find_mixtures
+from autodistil.mixtures.search import Search, evolve
+from autodistil.models.teacher import load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import SuperLM, open_superlm
-from autodistil.teacher import load_teacher
+from autodistil.spaces.mixture import Mixture
+from autodistil.spaces.mixture_space import MixtureSpace
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.text.corpus import tokenize_corpus
+from autodistil.text.sources import open_source
 
 
 def draw(

@@ -19,15 +19,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-from autodistil.candidates import Candidate
+from autodistil.downstream.scores import ScoreFile
 from autodistil.errors import AutoDistilError, InvalidInput
-from autodistil.extraction import extract_student
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.quality import Score
+from autodistil.extraction.extraction import extract_student
 from autodistil.pictures import check_picture, save_picture
-from autodistil.quality import Score
 from autodistil.quiet import quiet_transformers
-from autodistil.scores import ScoreFile
-from autodistil.search import Entry, entries_of
-from autodistil.superlm import SuperLM, open_superlm
+from autodistil.search.search import Entry
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.entries import entries_of
 
 Values = NDArray[np.float64]
 Signal = Callable[[Candidate], float]

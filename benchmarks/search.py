@@ -20,24 +20,24 @@ from pathlib import Path
 
 import torch
 
-from autodistil.architecture import BERT_BASE, PRESETS, Architecture
-from autodistil.budget import AXES, Budget
-from autodistil.candidates import Candidate
-from autodistil.corpus import Batch, tokenize_corpus
-from autodistil.cost import cost
-from autodistil.elastic import ElasticEncoder
 from autodistil.errors import InfeasibleBudget
-from autodistil.evaluation import evaluate_students, held_out_batches
-from autodistil.objective import losses, make_target
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
+from autodistil.evaluation.signals import Signals
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.search import Entry, search
-from autodistil.signals import Signals
-from autodistil.slicing import load_elastic, slice_student
-from autodistil.start import teacher_encoder
-from autodistil.superlm import SuperLM, open_superlm
-from autodistil.teacher import Teacher, load_teacher
-from autodistil.tensors import EncoderConfig
-from autodistil.training_settings import ObjectiveSettings
+from autodistil.search.budget import AXES, Budget
+from autodistil.search.search import Entry, search
+from autodistil.spaces.architecture import BERT_BASE, PRESETS, Architecture
+from autodistil.spaces.cost import cost
+from autodistil.spaces.tensors import EncoderConfig
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.slicing import load_elastic, slice_student
+from autodistil.text.corpus import Batch, tokenize_corpus
+from autodistil.training.objective import losses, make_target
+from autodistil.training.settings import ObjectiveSettings
+from autodistil.training.start import teacher_encoder
 
 SHARED, RELATIONS, OUTPUTS, OFFICIAL = "shared", "relations", "outputs", "official"
 OBJECTIVE = ObjectiveSettings()

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from students import Embedder, student_embedder, three
 
-from autodistil.corpus import tokenize_corpus
-from autodistil.elastic import ElasticEncoder
-from autodistil.metrics import spearman
+from autodistil.downstream.metrics import spearman
+from autodistil.downstream.task_data import Examples, read_stsb
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.teacher import load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.slicing import load_elastic
-from autodistil.start import load_or_cut, teacher_encoder
-from autodistil.superlm import open_superlm
-from autodistil.task_data import Examples, read_stsb
-from autodistil.teacher import load_teacher
-from autodistil.training_settings import TrainingSettings
+from autodistil.superlm.bundle import open_superlm
+from autodistil.superlm.slicing import load_elastic
+from autodistil.text.corpus import tokenize_corpus
+from autodistil.training.settings import TrainingSettings
+from autodistil.training.start import load_or_cut, teacher_encoder
 
 CACHE = Path("build/stsb")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from autodistil.architecture import Architecture, SubSpace
-from autodistil.downstream import pooling_embedder, stsb_spearman
-from autodistil.elastic import ElasticEncoder, LayerOutput
-from autodistil.task_data import read_stsb
-from autodistil.teacher import Teacher
+from autodistil.downstream.task_data import read_stsb
+from autodistil.downstream.zero_shot import pooling_embedder, stsb_spearman
+from autodistil.models.elastic import ElasticEncoder, LayerOutput
+from autodistil.models.teacher import Teacher
+from autodistil.spaces.architecture import Architecture, SubSpace
 
 Scorer = Callable[[ElasticEncoder, Architecture], float]
 """STS-B dev of a student of a SuperLM."""

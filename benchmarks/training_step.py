@@ -18,14 +18,14 @@ from pathlib import Path
 
 import torch
 
-from autodistil.architecture import Architecture, partition
-from autodistil.corpus import Batch, tokenize_corpus
-from autodistil.elastic import ElasticEncoder
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.start import calibration_batches, cut_superlm, teacher_encoder
-from autodistil.teacher import Teacher, load_teacher
-from autodistil.training import Trainer
-from autodistil.training_settings import StartSettings, TrainingSettings
+from autodistil.spaces.architecture import Architecture, partition
+from autodistil.text.corpus import Batch, tokenize_corpus
+from autodistil.training.settings import StartSettings, TrainingSettings
+from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.training.training import Trainer
 
 
 def main() -> None:

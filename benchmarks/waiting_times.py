@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from autodistil.budget import Budget
-from autodistil.extraction import extract_student
+from autodistil.extraction.extraction import extract_student
 from autodistil.quiet import quiet_transformers
-from autodistil.search import entries_of, search
-from autodistil.superlm import open_superlm
+from autodistil.search.budget import Budget
+from autodistil.search.search import search
+from autodistil.superlm.bundle import open_superlm
+from autodistil.superlm.entries import entries_of
 from client import Client
 from models_store import shipped_bundles
 

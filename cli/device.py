@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from autodistil.device_profile import (
+from autodistil.errors import InvalidInput, explain
+from autodistil.latency.conditions import Conditions, DeviceName
+from autodistil.latency.device_profile import (
     DeviceProfile,
     ProfilingRequest,
     read_profile,
     write_profile,
 )
-from autodistil.errors import InvalidInput, explain
-from autodistil.latency_conditions import Conditions, DeviceName
 from autodistil.quiet import quiet_transformers
 from cli.latency_options import read_conditions
 from cli.options import DEFAULT_URL, Bundles, Url, open_bundles, read_api_key
@@ -88,7 +88,7 @@ def _measure_here(
     with errors.status("loading torch"):
         import torch
 
-        from autodistil.profiling import profile_spaces
+        from autodistil.profiling.profiling import profile_spaces
 
         quiet_transformers()
     with progress() as bar:

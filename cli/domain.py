@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autodistil.budget import Budget
-from autodistil.device_profile import DeviceProfile
-from autodistil.domain import read_sentences, search_domain
 from autodistil.errors import InvalidInput
-from autodistil.quality import Score
+from autodistil.evaluation.quality import Score
+from autodistil.latency.device_profile import DeviceProfile
 from autodistil.quiet import quiet_transformers
-from autodistil.search import entries_of
-from autodistil.superlm import SuperLM
+from autodistil.search.budget import Budget
+from autodistil.selection.on_text import read_sentences, search_domain
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
 from cli.output import errors, progress
 
 if TYPE_CHECKING:
-    from autodistil.domain import DomainSearch
+    from autodistil.selection.on_text import DomainSearch
 
 TextFile = Annotated[
     Path | None,
@@ -37,8 +37,8 @@ def read_text(path: Path) -> list[str]:
     Raises:
         InvalidInput: The file cannot be read, or holds too little or too much text.
     """
-    from autodistil.corpus_sources import TextFiles
-    from autodistil.tokenization import sentences
+    from autodistil.text.sources import TextFiles
+    from autodistil.text.tokenization import sentences
 
     documents = TextFiles(path).documents()
     return read_sentences(sentence for doc in documents for sentence in sentences(doc.text))
@@ -61,7 +61,7 @@ def on_text(
         raise InvalidInput("--text needs --teacher, the folder or Hugging Face id of the teacher.")
     found = read_text(path)
     with errors.status("loading the teacher"):
-        from autodistil.teacher import load_teacher
+        from autodistil.models.teacher import load_teacher
 
         quiet_transformers()
         loaded = load_teacher(teacher)

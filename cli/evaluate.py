@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from autodistil.downstream.score_table import percent, score_text
 from autodistil.errors import InvalidInput, explain
 from autodistil.quiet import quiet_transformers
-from autodistil.score_table import percent, score_text
 from cli.output import JsonOption, errors, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from autodistil.scores import ModelScores, Score, ScoredModel, ScoreFile
-    from autodistil.scoring import Assignment
+    from autodistil.downstream.scores import ModelScores, Score, ScoredModel, ScoreFile
+    from autodistil.downstream.scoring import Assignment
 
 
 def command(
@@ -44,6 +44,13 @@ def command(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better score.")
     ] = None,
+    pair_encoder: Annotated[
+        str,
+        typer.Option(
+            help="Of tasks with two sentences: cross encodes them as one sequence; bi each by "
+            "itself, as sentence embedders do."
+        ),
+    ] = "cross",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     out: Annotated[
         Path | None, typer.Option(help="JSON file of all scores; what it has is not run again.")
@@ -63,10 +70,10 @@ def command(
     with errors.status("loading"):
         import torch
 
-        from autodistil.finetuning import Recipe
-        from autodistil.score_table import markdown_table
-        from autodistil.scores import ScoreFile, summarize
-        from autodistil.scoring import Assignment
+        from autodistil.downstream.finetuning import Recipe
+        from autodistil.downstream.score_table import markdown_table
+        from autodistil.downstream.scores import ScoreFile, summarize
+        from autodistil.downstream.scoring import Assignment
 
         if plot:
             from autodistil.pictures import check_picture
@@ -82,6 +89,7 @@ def command(
                 epochs=epochs,
                 patience=patience,
                 max_examples=max_examples,
+                pair_encoder=pair_encoder,
                 precision=precision,
             )
         except ValidationError as error:
@@ -98,7 +106,7 @@ def command(
         markdown.parent.mkdir(parents=True, exist_ok=True)
         markdown.write_text(markdown_table(rows))
     if plot:
-        from autodistil.pictures import plot_scores
+        from autodistil.downstream.score_picture import plot_scores
 
         plot_scores(rows, plot)
     if json_:
@@ -125,8 +133,8 @@ def _read_models(arguments: list[str]) -> dict[str, Path]:
 
 
 def _describe(folders: dict[str, Path], reference: str | None) -> "list[ScoredModel]":
-    from autodistil.model_folder import read_facts
-    from autodistil.scores import Role, ScoredModel
+    from autodistil.downstream.scores import Role, ScoredModel
+    from autodistil.models.model_folder import read_facts
 
     if reference is not None and reference not in folders:
         raise InvalidInput(f"--reference {reference}: the models are {', '.join(folders)}.")

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autodistil.architecture import Architecture
-from autodistil.budget import Budget
-from autodistil.candidates import Candidate
-from autodistil.device_profile import DeviceProfile
-from autodistil.domain import DomainSearch
 from autodistil.errors import InvalidInput
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.quality import Score
+from autodistil.latency.device_profile import DeviceProfile
 from autodistil.output_folder import appearing, check_unused
-from autodistil.quality import Score
 from autodistil.quiet import quiet_transformers
-from autodistil.search import entries_of, search
-from autodistil.superlm import SuperLM
+from autodistil.search.budget import Budget
+from autodistil.search.search import search
+from autodistil.selection.on_text import DomainSearch
+from autodistil.spaces.architecture import Architecture
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
 from cli.domain import TeacherFolder, TextFile, on_text
 from cli.latency_options import (
     LatencyMs,
@@ -39,7 +40,7 @@ from cli.options import (
 from cli.output import JsonOption, errors, print_json, print_receipt
 
 if TYPE_CHECKING:
-    from autodistil.receipt import Receipt
+    from autodistil.extraction.receipt import Receipt
 
 
 def command(
@@ -111,7 +112,7 @@ def _extract(
 def _one(
     superlm: SuperLM, candidate: Candidate, to: Path, on_phase: Callable[[str], None]
 ) -> "Receipt":
-    from autodistil.extraction import extract_student
+    from autodistil.extraction.extraction import extract_student
 
     return extract_student(superlm, candidate, to, on_phase=on_phase)
 
@@ -125,8 +126,8 @@ def _best(
     to: Path,
     on_phase: Callable[[str], None],
 ) -> "Receipt":
-    from autodistil.machine import Machine
-    from autodistil.measured_extraction import extract_best, measure_folder
+    from autodistil.latency.machine import Machine
+    from autodistil.selection.on_device import extract_best, measure_folder
 
     here = all(profile.machine.same_hardware(Machine.this()) for profile in profiles.values())
     measure = measure_folder if here else None

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from autodistil.budget import Budget, read_budget
-from autodistil.device_profile import DeviceProfile
 from autodistil.errors import InvalidInput
-from autodistil.fronts import CostAxis, front_report
-from autodistil.quality import Score
-from autodistil.search import Entry, entries_of, with_latency
+from autodistil.evaluation.quality import Score
+from autodistil.latency.device_profile import DeviceProfile
+from autodistil.search.budget import Budget, read_budget
+from autodistil.search.fronts import CostAxis, front_report
+from autodistil.search.search import Entry, with_latency
+from autodistil.superlm.entries import entries_of
 from cli.latency_options import LimitConditions, ProfileFile, read_conditions, read_device
 from cli.options import Bundles, ScoreOption, open_bundles
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
@@ -40,7 +41,7 @@ def command(
         raise InvalidInput("--device and --conditions belong to --x latency.")
     report = front_report(entries, x, score)
     if plot is not None:
-        from autodistil.front_picture import plot_fronts
+        from autodistil.search.front_picture import plot_fronts
 
         plot_fronts(entries, x, plot, score)
     if json_:

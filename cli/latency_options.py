@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from autodistil.device_profile import DeviceProfile, read_profile
 from autodistil.errors import InvalidInput
-from autodistil.latency_conditions import LatencyLimit
+from autodistil.latency.conditions import LatencyLimit
+from autodistil.latency.device_profile import DeviceProfile, read_profile
 
 _TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|)")
 _KEYS = {

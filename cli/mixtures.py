@@ -8,18 +8,18 @@ import typer
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput, explain
-from autodistil.mixture import Mixture
-from autodistil.mixture_report import (
+from autodistil.mixtures.report import (
     MixtureReport,
     MixtureSettings,
     ProposedMixture,
     read_report,
     write_report,
 )
-from autodistil.mixture_search import check_pymoo
+from autodistil.mixtures.search import check_pymoo
 from autodistil.output_folder import appearing, check_unused
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import WEIGHTS, SuperLM, open_superlm
+from autodistil.spaces.mixture import Mixture
+from autodistil.superlm.bundle import WEIGHTS, SuperLM, open_superlm
 from cli.options import (
     Bundles,
     Flops,
@@ -32,8 +32,8 @@ from cli.options import (
 from cli.output import JsonOption, errors, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from autodistil.budget import Budget
-    from autodistil.mixture_extraction import MixtureReceipt
+    from autodistil.mixtures.extraction import MixtureReceipt
+    from autodistil.search.budget import Budget
 
 app = typer.Typer(
     help="Students whose layers differ in heads and FFN width: search them, extract one.",
@@ -101,10 +101,10 @@ def search(
     with errors.status("loading the teacher"):
         import torch
 
-        from autodistil.corpus import tokenize_corpus
-        from autodistil.corpus_sources import open_source
-        from autodistil.mixture_run import PHASES, find_mixtures
-        from autodistil.teacher import load_teacher
+        from autodistil.mixtures.run import PHASES, find_mixtures
+        from autodistil.models.teacher import load_teacher
+        from autodistil.text.corpus import tokenize_corpus
+        from autodistil.text.sources import open_source
 
         if plot:
             from autodistil.pictures import check_picture
@@ -138,7 +138,7 @@ def search(
         )
     write_report(report, out)
     if plot:
-        from autodistil.mixture_picture import plot_mixtures
+        from autodistil.mixtures.picture import plot_mixtures
 
         plot_mixtures(report, plot)
     if json_:
@@ -202,7 +202,7 @@ def extract(
         judged = {row.mixture: row for row in (*found.held, *found.dropped)}
         judgement = judged.get(chosen)
     else:
-        from autodistil.mixture_choice import choose_mixture
+        from autodistil.mixtures.choice import choose_mixture
 
         budget = build_budget(macs, flops, params, size_bytes)
         judgement = choose_mixture(found, superlm.spec, budget)
@@ -232,7 +232,7 @@ def _extract(
     budget: "Budget | None",
 ) -> "MixtureReceipt":
     with errors.status("loading torch") as status, appearing(out) as partial:
-        from autodistil.mixture_extraction import extract_mixture
+        from autodistil.mixtures.extraction import extract_mixture
 
         quiet_transformers()
         receipt = extract_mixture(

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from autodistil.budget import Budget, read_budget
 from autodistil.errors import InvalidInput
-from autodistil.quality import Score
-from autodistil.superlm import SuperLM, open_superlm
+from autodistil.evaluation.quality import Score
+from autodistil.search.budget import Budget, read_budget
+from autodistil.superlm.bundle import SuperLM, open_superlm
 from cli.output import errors
 
 _AMOUNT = "At most so much: a number, with K, M or G, or a share of the teacher such as 40%."

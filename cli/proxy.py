@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autodistil.budget import Budget
-from autodistil.device_profile import DeviceProfile
 from autodistil.errors import InvalidInput, explain
-from autodistil.quality import Score
+from autodistil.evaluation.quality import Score
+from autodistil.latency.device_profile import DeviceProfile
 from autodistil.quiet import quiet_transformers
-from autodistil.search import entries_of
-from autodistil.superlm import SuperLM
+from autodistil.search.budget import Budget
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
 from cli.output import STUDENT_COLUMNS, errors, print_table, progress
 
 
@@ -34,10 +34,10 @@ def search_by_proxy(
         InvalidInput: The task, its data, the recipe, or the file of scores cannot be used.
     """
     with errors.status("loading"):
-        from autodistil.finetuning import Recipe
-        from autodistil.proxy import proxy_candidates, proxy_search
-        from autodistil.scores import ScoreFile
-        from autodistil.scoring import Assignment
+        from autodistil.downstream.finetuning import Recipe
+        from autodistil.downstream.scores import ScoreFile
+        from autodistil.downstream.scoring import Assignment
+        from autodistil.selection.on_task import proxy_candidates, proxy_search
 
         quiet_transformers()
         try:

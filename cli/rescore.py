@@ -7,7 +7,7 @@ import typer
 
 from autodistil.output_folder import check_unused
 from autodistil.quiet import quiet_transformers
-from autodistil.superlm import open_superlm
+from autodistil.superlm.bundle import open_superlm
 from cli.output import JsonOption, errors, print_json, progress
 
 
@@ -42,10 +42,10 @@ def command(
     with errors.status("loading the teacher"):
         import torch
 
-        from autodistil.corpus import tokenize_corpus
-        from autodistil.corpus_sources import open_source
-        from autodistil.rescoring import rescore
-        from autodistil.teacher import load_teacher
+        from autodistil.models.teacher import load_teacher
+        from autodistil.superlm.rescoring import rescore
+        from autodistil.text.corpus import tokenize_corpus
+        from autodistil.text.sources import open_source
 
         quiet_transformers()
         if threads:

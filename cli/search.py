@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from autodistil.errors import InvalidInput
-from autodistil.quality import Score
-from autodistil.search import Choice, entries_of, search
+from autodistil.evaluation.quality import Score
+from autodistil.search.search import Choice, search
+from autodistil.superlm.entries import entries_of
 from cli.domain import TeacherFolder, TextFile, on_text
 from cli.latency_options import (
     LatencyMs,

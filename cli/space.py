@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from autodistil.architecture import (
+from autodistil.errors import InvalidInput
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.signals import Signals
+from autodistil.spaces.architecture import (
     BERT_BASE,
     PRESETS,
     Architecture,
@@ -14,10 +17,7 @@ from autodistil.architecture import (
     SubSpace,
     partition,
 )
-from autodistil.candidates import Candidate
-from autodistil.errors import InvalidInput
-from autodistil.signals import Signals
-from autodistil.tensors import EncoderConfig
+from autodistil.spaces.tensors import EncoderConfig
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
 
 _BERT_ENCODER = EncoderConfig(
@@ -68,7 +68,7 @@ def _resolve(
             raise InvalidInput(f"There is no preset {preset!r}; there is {', '.join(PRESETS)}.")
         return PRESETS[preset], BERT_BASE, _BERT_ENCODER
     assert teacher is not None  # noqa: S101 -- one of the two, see above
-    from autodistil.teacher import read_sizes
+    from autodistil.models.teacher import read_sizes
 
     path = teacher / "config.json" if teacher.is_dir() else teacher
     try:

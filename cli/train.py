@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
-from autodistil.budget import parse_amount
 from autodistil.errors import InvalidInput, explain
-from autodistil.loss_curve import LOSSES, LossRow, read_losses
 from autodistil.quiet import quiet_transformers
+from autodistil.search.budget import parse_amount
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace, partition
+from autodistil.training.loss_curve import LOSSES, LossRow, read_losses
 from cli.output import JsonOption, Meter, errors, print_json, progress
 
 
@@ -83,12 +83,12 @@ def command(
         import torch
         from accelerate import Accelerator
 
-        from autodistil.corpus import tokenize_corpus
-        from autodistil.corpus_sources import open_source
-        from autodistil.distillation import Progress, distil
-        from autodistil.pictures import plot_losses
-        from autodistil.teacher import load_teacher
-        from autodistil.training_settings import TrainingSettings
+        from autodistil.models.teacher import load_teacher
+        from autodistil.superlm.distillation import Progress, distil
+        from autodistil.text.corpus import tokenize_corpus
+        from autodistil.text.sources import open_source
+        from autodistil.training.loss_picture import plot_losses
+        from autodistil.training.settings import TrainingSettings
 
         quiet_transformers()
         if threads:

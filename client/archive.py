@@ -8,7 +8,7 @@ from typing import Any
 
 from autodistil.errors import AutoDistilError
 from autodistil.output_folder import appearing
-from autodistil.spec import FileEntry
+from autodistil.spaces.spec import FileEntry
 
 
 class DamagedArchive(AutoDistilError):

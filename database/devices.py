@@ -12,9 +12,9 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from autodistil.budget import Budget
-from autodistil.device_profile import DeviceProfile
 from autodistil.errors import AutoDistilError, explain
+from autodistil.latency.device_profile import DeviceProfile
+from autodistil.search.budget import Budget
 from database.errors import AttemptsExhausted, Conflict, LeaseLost, NotFound
 from database.tables import DeviceRow, DeviceState, utc_now
 

@@ -6,9 +6,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from autodistil.candidates import Candidate
-from autodistil.spec import SuperLMSpec
-from autodistil.superlm import SuperLM
+from autodistil.evaluation.candidates import Candidate
+from autodistil.spaces.spec import SuperLMSpec
+from autodistil.superlm.bundle import SuperLM
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.tables import SuperLMRow
 

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
-from autodistil.spec import FileEntry
+from autodistil.spaces.spec import FileEntry
 
 
 class ArtifactStore(Protocol):

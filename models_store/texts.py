@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autodistil.domain import hash_sentences
 from autodistil.errors import AutoDistilError
+from autodistil.selection.on_text import hash_sentences
 from models_store.artifacts import ArtifactStore
 
 
@@ -19,7 +19,7 @@ class TextGone(AutoDistilError):
 
 
 def put_text(store: ArtifactStore, sentences: Sequence[str]) -> str:
-    """Keep a text; returns its sha256, as `autodistil.domain.hash_sentences` gives it."""
+    """Keep a text; returns its sha256, as `selection.on_text.hash_sentences` gives it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "text.json"
         file.write_text(json.dumps(list(sentences)))

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from autodistil.budget import Budget
-from autodistil.fronts import CostAxis, pareto_front
-from autodistil.latency_limit import Profiles
-from autodistil.quality import Score
-from autodistil.search import Choice, Entry, entries_of, search, with_latency
+from autodistil.evaluation.quality import Score
+from autodistil.search.budget import Budget
+from autodistil.search.fronts import CostAxis, pareto_front
+from autodistil.search.latency_limit import Profiles
+from autodistil.search.search import Choice, Entry, search, with_latency
+from autodistil.superlm.entries import entries_of
 from database import superlms
 from database.tables import SuperLMRow
 
@@ -18,7 +19,7 @@ class Catalogue:
         self._entries: dict[str, list[Entry]] = {}
 
     def plan(self, rows: list[SuperLMRow], budget: Budget, profiles: Profiles) -> Choice:
-        """The choice over some SuperLMs; see `autodistil.search.search`."""
+        """The choice over some SuperLMs; see `autodistil.search.search.search`."""
         return search([entry for row in rows for entry in self._of(row)], budget, profiles)
 
     def front(
@@ -29,7 +30,7 @@ class Catalogue:
         conditions: Budget | None = None,
         profiles: Profiles | None = None,
     ) -> list[Entry]:
-        """The front of a SuperLM; see `autodistil.fronts.pareto_front`.
+        """The front of a SuperLM; see `autodistil.search.fronts.pareto_front`.
 
         Args:
             row: The SuperLM.

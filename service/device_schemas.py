@@ -5,11 +5,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from autodistil.device_profile import DeviceProfile, ProfilingRequest
 from autodistil.errors import AutoDistilError
-from autodistil.latency import Effort
-from autodistil.latency_conditions import Conditions
-from autodistil.machine import Machine
+from autodistil.latency.conditions import Conditions
+from autodistil.latency.device_profile import DeviceProfile, ProfilingRequest
+from autodistil.latency.machine import Machine
+from autodistil.latency.measurement import Effort
 from database import devices
 from database.tables import DeviceRow, DeviceState
 from service.problems import Problem, problem_object

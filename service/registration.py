@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from autodistil.errors import InvalidBundle, InvalidInput
-from autodistil.superlm import SuperLM, copy_bundle, open_superlm
+from autodistil.superlm.bundle import SuperLM, copy_bundle, open_superlm
 from database import superlms
 from database.errors import Conflict
 from database.tables import SuperLMRow

@@ -5,21 +5,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autodistil.architecture import Architecture
-from autodistil.budget import AXES, Budget
-from autodistil.candidates import Candidate
-from autodistil.cost import Cost
-from autodistil.fronts import CostAxis
-from autodistil.latency_conditions import (
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.quality import Score
+from autodistil.extraction.receipt import Receipt
+from autodistil.latency.conditions import (
     DeviceName,
     HowRun,
     LatencyLimit,
     Percentile,
     Threads,
 )
-from autodistil.quality import Score
-from autodistil.receipt import Receipt
-from autodistil.search import Choice, Entry, entries_of
+from autodistil.search.budget import AXES, Budget
+from autodistil.search.fronts import CostAxis
+from autodistil.search.search import Choice, Entry
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.cost import Cost
+from autodistil.superlm.entries import entries_of
 from database import superlms
 from database.tables import ApiKeyRow, ArtifactRow, ExtractionRow, State, SuperLMRow
 from service.problems import Problem, problem_object

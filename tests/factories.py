@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from autodistil.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.corpus import Batch, Corpus
-from autodistil.distillation import distil
-from autodistil.superlm import SPEC, SuperLM
-from autodistil.teacher import Teacher
-from autodistil.tensors import EncoderConfig, tensor_shapes
-from autodistil.training_settings import StartSettings, TrainingSettings
+from autodistil.models.teacher import Teacher
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
+from autodistil.superlm.bundle import SPEC, SuperLM
+from autodistil.superlm.distillation import distil
+from autodistil.text.corpus import Batch, Corpus
+from autodistil.training.settings import StartSettings, TrainingSettings
 from models_store import shipped_bundles
 
 

@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from autodistil.budget import Budget
-from autodistil.domain import DomainSearch, search_domain
 from autodistil.errors import TeacherUnavailable
-from autodistil.latency_limit import Profiles
-from autodistil.search import entries_of
-from autodistil.superlm import SuperLM
+from autodistil.search.budget import Budget
+from autodistil.search.latency_limit import Profiles
+from autodistil.selection.on_text import DomainSearch, search_domain
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
 from models_store.texts import read_text
 from worker.workshop import Workshop
 
 if TYPE_CHECKING:
-    from autodistil.teacher import Teacher
+    from autodistil.models.teacher import Teacher
 
 
 def check_teachers(teachers: Mapping[str, str], names: set[str]) -> None:
@@ -76,6 +76,6 @@ def search_on_text(
 
 @lru_cache(maxsize=1)  # a worker serves one teacher again and again
 def _teacher(name: str) -> "Teacher":
-    from autodistil.teacher import load_teacher
+    from autodistil.models.teacher import load_teacher
 
     return load_teacher(name)

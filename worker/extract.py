@@ -6,12 +6,12 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from autodistil.budget import Budget
 from autodistil.errors import AutoDistilError
-from autodistil.export import pack
-from autodistil.measured_extraction import extract_best
-from autodistil.receipt import Miss, Receipt
-from autodistil.search import Choice
+from autodistil.extraction.export import pack
+from autodistil.extraction.receipt import Miss, Receipt
+from autodistil.search.budget import Budget
+from autodistil.search.search import Choice
+from autodistil.selection.on_device import extract_best
 from database import devices, extractions, superlms
 from database.errors import Canceled, LeaseLost
 from database.session import reading

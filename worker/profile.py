@@ -4,9 +4,9 @@ import logging
 import time
 from functools import partial
 
-from autodistil.device_profile import ProfilingRequest
 from autodistil.errors import AutoDistilError
-from autodistil.profiling import profile_spaces
+from autodistil.latency.device_profile import ProfilingRequest
+from autodistil.profiling.profiling import profile_spaces
 from database import devices, superlms
 from database.errors import LeaseLost, NotFound
 from database.session import reading

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from autodistil.domain import MAX_CHARACTERS
-from autodistil.latency_conditions import DeviceName
+from autodistil.latency.conditions import DeviceName
+from autodistil.selection.on_text import MAX_CHARACTERS
 
 
 class Settings(BaseSettings):

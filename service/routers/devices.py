@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from autodistil.device_profile import ProfilingRequest
-from autodistil.latency_conditions import DeviceName
+from autodistil.latency.conditions import DeviceName
+from autodistil.latency.device_profile import ProfilingRequest
 from database import devices
 from service.dependencies import AdminKey, ExtractKey, PartsDep, ReadSession, WriteSession
 from service.device_schemas import Device, DeviceDetail, DeviceList

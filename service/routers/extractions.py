@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from autodistil.domain import read_sentences
+from autodistil.selection.on_text import read_sentences
 from database import devices, extractions, superlms
 from database.session import reading
 from database.tables import State

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autodistil.corpus import Corpus, tokenize_corpus
-from autodistil.superlm import SuperLM, open_superlm
-from autodistil.teacher import Teacher, load_teacher
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.text.corpus import Corpus, tokenize_corpus
 from tests.factories import FREE_SPACE, STOCK_SPACE, make_bundle, write_corpus, write_teacher
 
 torch.set_num_threads(1)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from autodistil.downstream.score_picture import plot_scores
+from autodistil.downstream.scores import ModelScores, Role, ScoredModel, Summary
 from autodistil.errors import InvalidInput
-from autodistil.loss_curve import LossOfStudent, LossRow
-from autodistil.pictures import plot_losses, plot_scores
-from autodistil.scores import ModelScores, Role, ScoredModel, Summary
+from autodistil.training.loss_curve import LossOfStudent, LossRow
+from autodistil.training.loss_picture import plot_losses
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

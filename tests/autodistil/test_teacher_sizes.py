@@ -22,13 +22,13 @@ from transformers import (
     T5EncoderModel,
 )
 
-from autodistil.architecture import Architecture, HeadPolicy, SubSpace, partition
-from autodistil.corpus import Corpus, tokenize_corpus
-from autodistil.distillation import distil
 from autodistil.errors import UnsupportedTeacher
-from autodistil.extraction import extract_student
-from autodistil.superlm import open_superlm
-from autodistil.teacher import Teacher, load_teacher
+from autodistil.extraction.extraction import extract_student
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace, partition
+from autodistil.superlm.bundle import open_superlm
+from autodistil.superlm.distillation import distil
+from autodistil.text.corpus import Corpus, tokenize_corpus
 from tests.factories import SETTINGS, VOCABULARY, build_tokenizer, write_teacher
 
 FAST = [(2, 128), (6, 128)]

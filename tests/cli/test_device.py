@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from autodistil.device_profile import DeviceProfile, read_profile
-from autodistil.machine import Machine
+from autodistil.latency.device_profile import DeviceProfile, read_profile
+from autodistil.latency.machine import Machine
 from cli.main import main
-from tests.autodistil.test_device_profile import made_up_profile
+from tests.autodistil.latency.test_device_profile import made_up_profile
 
 
 class Done(NamedTuple):

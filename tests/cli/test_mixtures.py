@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from autodistil.corpus import tokenize_corpus
-from autodistil.mixture_report import MixtureReport, ProposedMixture, read_report, write_report
-from autodistil.superlm import SuperLM
-from autodistil.teacher import load_teacher
+from autodistil.mixtures.report import MixtureReport, ProposedMixture, read_report, write_report
+from autodistil.models.teacher import load_teacher
+from autodistil.superlm.bundle import SuperLM
+from autodistil.text.corpus import tokenize_corpus
 from tests.cli.test_device import run
 from tests.factories import STOCK_SPACE, make_bundle, write_corpus, write_teacher
 

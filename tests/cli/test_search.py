@@ -10,12 +10,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from autodistil.corpus import tokenize_corpus
 from autodistil.errors import AutoDistilError, InvalidInput, TeacherMismatch
-from autodistil.fronts import CostAxis, front_report
-from autodistil.search import entries_of
-from autodistil.superlm import SuperLM
-from autodistil.teacher import load_teacher
+from autodistil.models.teacher import load_teacher
+from autodistil.search.fronts import CostAxis, front_report
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
+from autodistil.text.corpus import tokenize_corpus
 from cli.main import app
 from tests.factories import (
     STOCK_SPACE,

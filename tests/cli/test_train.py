@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from autodistil.superlm import open_superlm
+from autodistil.superlm.bundle import open_superlm
 from tests.factories import STOCK_SPACE, document, write_corpus, write_teacher
 
 

@@ -4,15 +4,15 @@ import threading
 import pytest
 from sqlalchemy import update
 
-from autodistil.budget import Budget
-from autodistil.device_profile import ProfilingRequest
 from autodistil.errors import AutoDistilError
-from autodistil.latency_conditions import LatencyLimit
+from autodistil.latency.conditions import LatencyLimit
+from autodistil.latency.device_profile import ProfilingRequest
+from autodistil.search.budget import Budget
 from database import devices
 from database.errors import LeaseLost, NotFound
 from database.session import SessionFactory, reading
 from database.tables import DeviceRow
-from tests.autodistil.test_device_profile import made_up_profile
+from tests.autodistil.latency.test_device_profile import made_up_profile
 
 LEASE = datetime.timedelta(seconds=30)
 OVER = datetime.timedelta(seconds=-1)

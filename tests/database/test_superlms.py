@@ -1,6 +1,6 @@
 import pytest
 
-from autodistil.superlm import SuperLM, open_superlm
+from autodistil.superlm.bundle import SuperLM, open_superlm
 from database import superlms
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.session import SessionFactory

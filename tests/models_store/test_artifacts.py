@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from autodistil.superlm import open_superlm
+from autodistil.superlm.bundle import open_superlm
 from models_store import shipped_bundles
 from models_store.artifacts import FolderStore
 

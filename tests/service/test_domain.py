@@ -12,14 +12,15 @@ import torch
 from fastapi.testclient import TestClient
 
 import worker.extract
-from autodistil.budget import Budget
-from autodistil.corpus import tokenize_corpus
-from autodistil.domain import hash_sentences, search_domain
-from autodistil.fronts import CostAxis, pareto_front
-from autodistil.quality import Score
-from autodistil.search import entries_of, search
-from autodistil.superlm import SuperLM
-from autodistil.teacher import Teacher, load_teacher
+from autodistil.evaluation.quality import Score
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.search.budget import Budget
+from autodistil.search.fronts import CostAxis, pareto_front
+from autodistil.search.search import search
+from autodistil.selection.on_text import hash_sentences, search_domain
+from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.entries import entries_of
+from autodistil.text.corpus import tokenize_corpus
 from database import extractions
 from database.session import SessionFactory, open_engine, reading, session_factory
 from models_store.artifacts import FolderStore

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from autodistil.errors import InvalidInput
-from autodistil.superlm import SPEC, open_superlm
+from autodistil.superlm.bundle import SPEC, open_superlm
 from database.errors import Conflict
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import SuperLMRow

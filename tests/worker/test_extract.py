@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from autodistil.spec import FileEntry
-from autodistil.superlm import WEIGHTS
+from autodistil.spaces.spec import FileEntry
+from autodistil.superlm.bundle import WEIGHTS
 from database import extractions
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import ExtractionRow, utc_now

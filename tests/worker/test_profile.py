@@ -10,8 +10,8 @@ import pytest
 import torch
 from sqlalchemy import select, update
 
-from autodistil.device_profile import DeviceProfile, ProfilingRequest
-from autodistil.receipt import Receipt
+from autodistil.extraction.receipt import Receipt
+from autodistil.latency.device_profile import DeviceProfile, ProfilingRequest
 from database import devices, extractions
 from database.session import migrate, open_engine, reading, session_factory
 from database.tables import DeviceRow, EventRow, ExtractionRow

@@ -1,0 +1,1 @@
+"""Tasks with labels: data, fine-tuning, scores."""

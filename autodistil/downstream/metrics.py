@@ -1,0 +1,47 @@
+"""Metrics of the tasks. Each is 0 where it is undefined: for a constant prediction, say."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from autodistil.downstream.tasks import MetricName
+
+Values = NDArray[np.float64]
+"""Class indices, or numbers, [examples]."""
+
+
+def accuracy(predicted: Values, labels: Values) -> float:
+    """Share of equal values."""
+    return float((predicted == labels).mean())
+
+
+def f1(predicted: Values, labels: Values) -> float:
+    """Harmonic mean of precision and recall of class 1."""
+    hits = float(((predicted == 1) & (labels == 1)).sum())
+    both = float((predicted == 1).sum() + (labels == 1).sum())
+    return 2 * hits / both if both else 0.0
+
+
+def pearson(predicted: Values, labels: Values) -> float:
+    """Linear correlation."""
+    a, b = predicted - predicted.mean(), labels - labels.mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm > 0 else 0.0
+
+
+def spearman(predicted: Values, labels: Values) -> float:
+    """Correlation of ranks."""
+    return pearson(rankdata(predicted), rankdata(labels))
+
+
+METRICS: dict[MetricName, Callable[[Values, Values], float]] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    # Of two classes, Matthews' correlation is the linear one between the indicator variables.
+    "matthews": pearson,
+    "pearson": pearson,
+    "spearman": spearman,
+}
+"""The metrics by name; each takes predictions and labels."""

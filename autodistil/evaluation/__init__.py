@@ -1,0 +1,1 @@
+"""Scores of students on held-out text, without labels, in passes that they share."""

@@ -1,0 +1,80 @@
+"""The candidate table of a SuperLM: every student with its cost and its held-out signals."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autodistil.errors import InvalidBundle, explain
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.teacher import Teacher
+from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.spec import SuperLMSpec
+from autodistil.text.corpus import Batch
+from autodistil.training.settings import ObjectiveSettings
+from autodistil.training.start import teacher_encoder
+
+_MEASURED = ("relation_heads", "relation_split", "temperature")
+
+SCORES = "scores.jsonl"
+"""Name of the file of scores found so far, in the folder of a run."""
+
+
+def objective_of(spec: SuperLMSpec) -> ObjectiveSettings:
+    """How the table of a SuperLM was measured, also if its other settings are of another time.
+
+    Raises:
+        InvalidBundle: Its settings of that are impossible.
+    """
+    settings = spec.provenance.settings
+    known = {name: settings[name] for name in _MEASURED if name in settings}
+    try:
+        return ObjectiveSettings.model_validate(known)
+    except ValidationError as error:
+        raise InvalidBundle(f"The settings of {spec.reference}: {explain(error)}.") from error
+
+
+def make_table(
+    superlm: ElasticEncoder,
+    space: SubSpace,
+    teacher: Teacher,
+    batches: Sequence[Batch],
+    objective: ObjectiveSettings,
+    work: Path,
+    on_student: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Candidate]:
+    """Score every student of a sub-space; interrupted, the same call goes on where it was.
+
+    Args:
+        superlm: The SuperLM, as it ships.
+        space: Its sub-space.
+        teacher: Its teacher.
+        batches: Held-out text.
+        objective: Relation heads and their split, and the temperature of similarities.
+        work: Folder of the scores found so far.
+        on_student: Called with how many students were scored on a batch, and will be in all.
+    """
+    done, total = 0, len(batches) * space.size
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_student(done, total)
+
+    signals = evaluate_students(
+        superlm,
+        space.students(),
+        teacher_encoder(teacher),
+        teacher.architecture,
+        batches,
+        objective.measured,
+        count,
+        log=work / SCORES,
+    )
+    heads = teacher.architecture.heads
+    return [
+        Candidate.build(student, space, teacher.encoder, heads, found)
+        for student, found in signals.items()
+    ]

@@ -1,0 +1,282 @@
+"""A student's tensors as a `transformers` folder, and the proof that it computes the same."""
+
+import gzip
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistil.errors import ParityFailure
+from autodistil.evaluation.candidates import Candidate
+from autodistil.extraction.receipt import Parity
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.mixture import Mixture, Sizes
+from autodistil.spaces.spec import FileEntry
+from autodistil.spaces.tensors import EncoderConfig
+from autodistil.superlm.bundle import SuperLM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autodistil.models.elastic import ElasticEncoder
+
+PARITY_TOLERANCE = 1e-5
+_MODEL_FILE = "modeling_student.py"
+
+
+def export_transformers(
+    superlm: SuperLM, candidate: Candidate, tensors: "dict[str, Tensor]", folder: Path
+) -> dict[str, FileEntry]:
+    """Write a student as a folder that `AutoModel.from_pretrained` loads.
+
+    A stock student is a plain BERT. Any other carries its own model class in the folder.
+
+    Args:
+        superlm: The SuperLM it was sliced from.
+        candidate: The student.
+        tensors: Its tensors, from `slice_student`.
+        folder: An empty or missing folder.
+
+    Returns:
+        Size and hash of every file written.
+    """
+    card = _model_card(superlm, candidate)
+    return write_model_folder(superlm, candidate.architecture, tensors, card, folder)
+
+
+def write_model_folder(
+    superlm: SuperLM,
+    architecture: Sizes,
+    tensors: "dict[str, Tensor]",
+    card: str,
+    folder: Path,
+) -> dict[str, FileEntry]:
+    """The same for any encoder cut out of a SuperLM, with a model card of the caller's.
+
+    Args:
+        superlm: The SuperLM.
+        architecture: The sizes of the encoder.
+        tensors: Its tensors, by the names of `tensor_shapes`.
+        card: Content of `README.md`.
+        folder: An empty or missing folder.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
+    for path in superlm.tokenizer_path.iterdir():
+        shutil.copyfile(path, folder / path.name)
+    if not architecture.stock:
+        source = Path(__file__).parents[1] / "models" / "student_model.py"
+        shutil.copyfile(source, folder / _MODEL_FILE)
+    if superlm.spec.pooling == "mean":
+        _write_sentence_transformers(architecture.hidden, folder)
+    (folder / "README.md").write_text(card)
+    return {
+        path.relative_to(folder).as_posix(): FileEntry.of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def model_config(architecture: Sizes, encoder: EncoderConfig) -> dict[str, Any]:
+    """A student's `config.json`."""
+    config: dict[str, Any] = {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "hidden_size": architecture.hidden,
+        "num_hidden_layers": architecture.layers,
+        "num_attention_heads": max(sizes.heads for sizes in architecture.per_layer),
+        "intermediate_size": max(sizes.intermediate for sizes in architecture.per_layer),
+        "vocab_size": encoder.vocab_size,
+        "max_position_embeddings": encoder.max_position_embeddings,
+        "type_vocab_size": encoder.type_vocab_size,
+        "hidden_act": encoder.hidden_act,
+        "layer_norm_eps": encoder.layer_norm_eps,
+        "pad_token_id": encoder.pad_token_id,
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        "initializer_range": 0.02,
+        "dtype": "float32",
+        "transformers_version": version("transformers"),
+    }
+    if not architecture.stock:
+        module = _MODEL_FILE.removesuffix(".py")
+        config |= {
+            "architectures": ["StudentModel"],
+            "model_type": "autodistil-bert",
+            "head_width": architecture.head_width,
+            "auto_map": {
+                "AutoConfig": f"{module}.StudentConfig",
+                "AutoModel": f"{module}.StudentModel",
+            },
+        }
+    if isinstance(architecture, Mixture) and not architecture.stock:
+        config["layer_heads"] = list(architecture.heads)
+        config["layer_intermediate_sizes"] = list(architecture.intermediate)
+    return config
+
+
+def _write_sentence_transformers(hidden: int, folder: Path) -> None:
+    """The files by which sentence-transformers knows how to pool."""
+    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds)
+    ]
+    _write_json(folder / "modules.json", modules)
+    _write_json(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True},
+    )
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128})
+
+
+def _model_card(superlm: SuperLM, candidate: Candidate) -> str:
+    spec, architecture = superlm.spec, candidate.architecture
+    # Without it, the tokenizer too stops to ask whether the model's code may run.
+    trust = "" if candidate.stock else ", trust_remote_code=True"
+    return f"""---
+library_name: transformers
+tags: [autodistil, distillation]
+base_model: {spec.teacher.name}
+---
+# {architecture.name} of {spec.reference}
+
+A student of `{spec.teacher.name}`, sliced without re-training out of the SuperLM
+`{spec.reference}` (AutoDistil, arXiv 2201.12507), ready for fine-tuning.
+
+| | student | teacher |
+|---|---|---|
+| layers / hidden / heads x width / FFN | {_sizes(architecture)} | \
+{_sizes(spec.teacher.architecture)} |
+| parameters | {candidate.params:,} | {spec.teacher_cost.params:,} |
+| MACs of the encoder, {candidate.sequence_length} tokens | {candidate.macs:,} | \
+{spec.teacher_cost.macs:,} |
+| the same in the paper's counting | {candidate.paper_macs:,} | {spec.teacher_cost.paper_macs:,} |
+| held-out relation loss (KL) | {candidate.relation_loss} | 0 |
+| held-out similarity loss (KL) | {candidate.similarity_loss} | 0 |
+
+```python
+from transformers import AutoModel, AutoTokenizer
+
+model = AutoModel.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
+```
+
+The SuperLM saw {spec.provenance.tokens_seen:,} tokens of: {spec.provenance.corpus}.
+Its `superlm.json` has the sha256 {superlm.sha256}.
+"""
+
+
+def _sizes(a: Architecture) -> str:
+    return f"{a.layers} / {a.hidden} / {a.heads} x {a.head_width} / {a.intermediate}"
+
+
+def check_parity(
+    superlm: SuperLM,
+    architecture: Sizes,
+    folder: Path,
+    reference: "ElasticEncoder",
+    seed: int = 0,
+) -> Parity:
+    """Load the exported folder as a user would and compare it with the SuperLM.
+
+    Args:
+        superlm: The SuperLM.
+        architecture: The student.
+        folder: The exported folder.
+        reference: The whole SuperLM, from `load_elastic`.
+        seed: Of the random token ids.
+
+    Raises:
+        ParityFailure: Weights are missing, left over, or give another last hidden state.
+    """
+    import torch
+    from transformers import AutoModel
+
+    from autodistil.models.student_model import StudentModel
+
+    loader: Any = AutoModel if architecture.stock else StudentModel
+    try:
+        model, info = loader.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
+        raise ParityFailure(f"{architecture.name} does not load: {error}") from error
+    wrong = {kind: sorted(names) for kind, names in info.items() if names}
+    if wrong:
+        raise ParityFailure(f"Loading {architecture.name} reports {wrong}.")
+    model.eval()
+    run = torch.inference_mode()(lambda ids, mask: model(ids, attention_mask=mask)[0])
+    return compare_with_superlm(run, superlm, architecture, reference, PARITY_TOLERANCE, seed)
+
+
+def compare_with_superlm(
+    run: "Callable[[Tensor, Tensor], Tensor]",
+    superlm: SuperLM,
+    architecture: Sizes,
+    reference: "ElasticEncoder",
+    tolerance: float,
+    seed: int = 0,
+) -> Parity:
+    """Compare what an exported student computes with what the SuperLM computes.
+
+    Args:
+        run: The student: token ids and attention mask, [batch, tokens] each, to the last hidden
+            state, [batch, tokens, hidden].
+        superlm: The SuperLM.
+        architecture: The student.
+        reference: The whole SuperLM, from `load_elastic`.
+        tolerance: Largest difference of a value that is allowed.
+        seed: Of the random token ids.
+
+    Raises:
+        ParityFailure: The two differ by more.
+    """
+    import torch
+
+    encoder = superlm.spec.encoder
+    length = min(64, encoder.max_position_embeddings)
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(encoder.vocab_size, (4, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row in range(1, len(ids)):  # padding of several lengths
+        mask[row, length * (4 - row) // 4 :] = 0
+    exported = run(ids, mask)
+    with torch.inference_mode():
+        wanted = reference(ids, mask, architecture).hidden
+    difference = float((exported - wanted)[mask.bool()].abs().max())
+    if not difference <= tolerance:
+        raise ParityFailure(
+            f"The last hidden state of {architecture.name} differs by {difference:.3g} "
+            f"from the SuperLM's; at most {tolerance:g} is allowed."
+        )
+    return Parity(
+        max_abs_difference=difference, tolerance=tolerance, tokens=int(mask.sum()), seed=seed
+    )
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack a folder as a .tar.gz whose bytes depend on the files alone, not on time or user."""
+    with (
+        archive.open("wb") as raw,
+        # Level 1: fp32 weights that came from fp16 hardly shrink further with more effort.
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            content = path.read_bytes()
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))

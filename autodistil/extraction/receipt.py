@@ -1,0 +1,142 @@
+"""The receipt of an extraction: what was asked, what was chosen, what was handed over."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from autodistil.latency.conditions import Conditions, DeviceName, Percentile
+from autodistil.latency.machine import Machine
+from autodistil.latency.measurement import Latency
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.cost import Cost
+from autodistil.spaces.spec import FileEntry, Sha256
+
+
+class Parity(BaseModel):
+    """How far the exported student is from the SuperLM with the same architecture active.
+
+    Attributes:
+        max_abs_difference: Largest difference of a value of the last hidden state, in fp32.
+        tolerance: What was allowed.
+        tokens: Tokens compared, padding not counted.
+        seed: Of the random token ids.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_abs_difference: float
+    tolerance: float
+    tokens: int
+    seed: int
+
+
+class Miss(BaseModel):
+    """A student that was predicted to keep a latency limit and did not when it was measured.
+
+    Attributes:
+        superlm: `name@version`.
+        predicted_ms: Prediction of the limit's percentile.
+        measured: What was measured in its place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    superlm: str
+    architecture: Architecture
+    predicted_ms: float
+    measured: Latency
+
+
+class LatencyReceipt(BaseModel):
+    """How a latency limit was kept.
+
+    Attributes:
+        device: Name of the device.
+        limit_ms: What was asked for.
+        percentile: The percentile of the runs that it limits.
+        predicted_ms: Prediction of that percentile.
+        conditions: The conditions of prediction and measurement.
+        measured: Measured with the files handed over; null where the device was not at hand.
+        machine: What they were measured on.
+        missed: Students measured before, which did not keep the limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: DeviceName
+    limit_ms: float
+    percentile: Percentile
+    predicted_ms: float
+    conditions: Conditions
+    measured: Latency | None
+    machine: Machine | None
+    missed: tuple[Miss, ...] = ()
+
+
+class DomainReceipt(BaseModel):
+    """What a domain's own text changed.
+
+    Attributes:
+        text_sha256: Hash of the sentences.
+        sentences: How many there were.
+        tokens: Tokens that students were scored on.
+        scored: How many students were scored on it.
+        without_text: The student that the SuperLM's own table would have given.
+        changed: Whether it is another one now.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text_sha256: Sha256
+    sentences: int
+    tokens: int
+    scored: int
+    without_text: str
+    changed: bool
+
+
+class Receipt(BaseModel):
+    """The receipt of one student.
+
+    Attributes:
+        superlm: `name@version`.
+        superlm_sha256: Hash of the bundle's `superlm.json`, which holds all other hashes.
+        teacher: Name of the teacher.
+        stock: Whether plain `transformers` loads it without code of ours.
+        budget: The budget as asked, or null if the architecture was named.
+        limits: Its limits in absolute numbers; latency in ms.
+        relation_loss: Held-out relation loss.
+        similarity_loss: Held-out similarity loss.
+        files: Size and sha256 of every file of the student's folder.
+        versions: Software that made it.
+        onnx_parity: The same check of `model.onnx`, if the student has one.
+        latency: How the limit on latency was kept, if there was one.
+        hidden_relation_loss: Further held-out signals, see `autodistil.evaluation.signals`; all of
+            them are those of the domain's text, if there was one.
+        quality: The estimate of its quality.
+        domain: What the domain's text changed, if there was one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    superlm: str
+    superlm_sha256: str
+    teacher: str
+    architecture: Architecture
+    sub_space: str
+    stock: bool
+    cost: Cost
+    budget: dict[str, Any] | None
+    limits: dict[str, int | float]
+    relation_loss: float | None
+    similarity_loss: float | None
+    parity: Parity
+    files: dict[str, FileEntry]
+    versions: dict[str, str]
+    onnx_parity: Parity | None = None
+    latency: LatencyReceipt | None = None
+    hidden_relation_loss: float | None = None
+    neighbour_agreement: float | None = None
+    stranger_agreement: float | None = None
+    quality: float | None = None
+    domain: DomainReceipt | None = None

@@ -1,0 +1,1 @@
+"""How long a forward takes: conditions, measurement, prediction, profiles of devices."""

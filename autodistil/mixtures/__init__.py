@@ -1,0 +1,1 @@
+"""Students whose layers differ, out of the same SuperLM, found by evolution."""

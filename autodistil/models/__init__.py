@@ -1,0 +1,1 @@
+"""The torch modules: the weight-sharing encoder, the teacher, exported students."""

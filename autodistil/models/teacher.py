@@ -1,0 +1,170 @@
+"""Reading a teacher: its sizes from its config, its weights by `transformers`, its tokenizer."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from autodistil.errors import UnsupportedTeacher
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+_SUPPORTED = (
+    "supported are encoders of model type 'bert' with absolute positions, "
+    "hidden = heads x head width, and one of the activations gelu, gelu_new, relu, silu"
+)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A loaded teacher.
+
+    Attributes:
+        name: Folder name or hub id.
+        sha256: Hash over its tensors' names, shapes, and values.
+        architecture: Its sizes.
+        encoder: What students share with it.
+        tensors: Its tensors in fp32, by the names of `tensor_shapes`.
+        tokenizer: Its tokenizer.
+        mean_pooled: Whether it is a sentence embedder that averages its token vectors.
+    """
+
+    name: str
+    sha256: str
+    architecture: Architecture
+    encoder: EncoderConfig
+    tensors: dict[str, "Tensor"]
+    tokenizer: "PreTrainedTokenizerBase"
+    mean_pooled: bool
+
+
+def read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
+    """Sizes of a BERT-like model from its config.
+
+    Raises:
+        UnsupportedTeacher: It is no encoder that a SuperLM can be cut from.
+    """
+    kind = config.get("model_type")
+    if kind != "bert":
+        raise UnsupportedTeacher(f"Model type {kind!r} is not supported: {_SUPPORTED}.")
+    if config.get("is_decoder") or config.get("position_embedding_type", "absolute") != "absolute":
+        raise UnsupportedTeacher(f"Decoders and relative positions: {_SUPPORTED}.")
+    try:
+        hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+        if hidden % heads:
+            raise UnsupportedTeacher(
+                f"Hidden {hidden} is not a multiple of {heads} heads: {_SUPPORTED}."
+            )
+        architecture = Architecture(
+            layers=config["num_hidden_layers"],
+            hidden=hidden,
+            heads=heads,
+            head_width=hidden // heads,
+            intermediate=config["intermediate_size"],
+        )
+        encoder = EncoderConfig(
+            vocab_size=config["vocab_size"],
+            max_position_embeddings=config["max_position_embeddings"],
+            type_vocab_size=config["type_vocab_size"],
+            hidden_act=config["hidden_act"],
+            layer_norm_eps=config["layer_norm_eps"],
+            pad_token_id=config.get("pad_token_id") or 0,
+        )
+    except (KeyError, ValueError, TypeError, ZeroDivisionError, ValidationError) as error:
+        raise UnsupportedTeacher(
+            f"The teacher's config.json is unusable ({error}): {_SUPPORTED}."
+        ) from error
+    return architecture, encoder
+
+
+def load_teacher(name: str) -> Teacher:
+    """Load a teacher from a local folder or, by its id, from the Hugging Face hub.
+
+    Raises:
+        UnsupportedTeacher: It cannot be read, or is no encoder a SuperLM can be cut from.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        architecture, encoder = read_sizes(config.to_dict())
+        model, info = AutoModel.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True, use_safetensors=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except UnsupportedTeacher:
+        raise
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
+        raise UnsupportedTeacher(f"{name!r} cannot be loaded as a teacher: {error}") from error
+    missing = {key for key in info["missing_keys"] if not key.startswith("pooler.")}
+    if missing:
+        raise UnsupportedTeacher(
+            f"{name!r} lacks weights: {', '.join(sorted(missing)[:3])} ({len(missing)} in all)."
+        )
+    _check_tokenizer(name, tokenizer, encoder)
+    tensors = {key: value.detach() for key, value in model.state_dict().items()}
+    if wrong := [key for key, value in tensors.items() if not value.isfinite().all()]:
+        raise UnsupportedTeacher(f"{name!r} holds values that are not finite, in {wrong[0]}.")
+    if info["missing_keys"]:  # a teacher without pooler: start from the identity, not from noise
+        tensors["pooler.dense.weight"] = torch.eye(architecture.hidden)
+        tensors["pooler.dense.bias"] = torch.zeros(architecture.hidden)
+    shapes = tensor_shapes(architecture, encoder)
+    tensors = {key: tensors[key].contiguous() for key in shapes}
+    return Teacher(
+        name=_display_name(name),
+        sha256=_hash(tensors),
+        architecture=architecture,
+        encoder=encoder,
+        tensors=tensors,
+        tokenizer=tokenizer,
+        mean_pooled=is_mean_pooled(name),
+    )
+
+
+def _check_tokenizer(
+    name: str, tokenizer: "PreTrainedTokenizerBase", encoder: EncoderConfig
+) -> None:
+    # Without tokenizer files, transformers makes a tokenizer that knows the special tokens alone.
+    if not tokenizer.is_fast or len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UnsupportedTeacher(f"{name!r} has no fast tokenizer: tokenizer.json is missing.")
+    if len(tokenizer) > encoder.vocab_size:
+        raise UnsupportedTeacher(
+            f"{name!r} has a tokenizer of {len(tokenizer)} tokens "
+            f"for {encoder.vocab_size} embeddings."
+        )
+
+
+def _display_name(name: str) -> str:
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _hash(tensors: "dict[str, Tensor]") -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(f"{key}{tuple(tensors[key].shape)}".encode())
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_mean_pooled(name: str) -> bool:
+    """Whether the files of sentence-transformers beside a model say that it averages tokens."""
+    from transformers.utils.hub import cached_file
+
+    found = cached_file(
+        name,
+        "1_Pooling/config.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if found is None:
+        return False
+    pooling = json.loads(Path(found).read_text())
+    return bool(pooling.get("pooling_mode_mean_tokens")) or pooling.get("pooling_mode") == "mean"

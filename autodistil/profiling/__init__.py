@@ -1,0 +1,1 @@
+"""Measuring a device: students of its SuperLMs in turns, and a predictor fitted to them."""

@@ -1,0 +1,1 @@
+"""The bundle of a SuperLM: made, read, sliced, scored anew."""

@@ -1,0 +1,72 @@
+"""The README of a bundle: what it holds and its Pareto front, to be read without running it."""
+
+from collections.abc import Sequence
+
+from autodistil.evaluation.candidates import Candidate
+from autodistil.search.fronts import CostAxis, pareto_front
+from autodistil.search.search import Entry
+from autodistil.spaces.spec import SuperLMSpec
+
+_AXES = (CostAxis.MACS, CostAxis.PARAMS, CostAxis.BYTES)
+_COLUMNS = {
+    "layers": "layers",
+    "hidden": "hidden",
+    "heads": "heads",
+    "FFN": "intermediate",
+    "MACs": "macs",
+    "params": "params",
+    "bytes": "size_bytes",
+    "quality": "quality",
+    "relation loss": "relation_loss",
+    "similarity loss": "similarity_loss",
+}
+
+
+def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
+    """The README as Markdown.
+
+    Args:
+        spec: The spec.
+        candidates: The evaluated candidate table.
+    """
+    space, teacher, provenance = spec.space, spec.teacher, spec.provenance
+    entries = [Entry(spec.reference, candidate, spec.teacher_cost) for candidate in candidates]
+    on_front = {axis: pareto_front(entries, axis) for axis in _AXES}
+    chosen = [entry for entry in entries if any(entry in front for front in on_front.values())]
+    chosen.sort(key=lambda entry: (entry.candidate.macs, entry.candidate.params))
+    head = [*_COLUMNS, "cheapest of its quality by"]
+    lines = [
+        f"# {spec.reference}",
+        f"A SuperLM of autodistil: {len(candidates)} students of `{teacher.name}` in the sub-space "
+        f"{space.name} (head policy {space.head_policy.value}), each a slice of one file.",
+        "",
+        f"- Layers {_list(space.layers)}; hidden {_list(space.hidden)}; heads "
+        f"{_list(sorted({c.heads for c in candidates}))} of {space.head_width}; FFN "
+        f"{_list(space.ffn_percent)} % of hidden.",
+        f"- Trained on {provenance.tokens_seen:,} tokens, scored on {provenance.held_out_tokens:,} "
+        "held-out tokens.",
+        "- MACs are those of the encoder's layers for 128 tokens; bytes those of the fp32 weights.",
+        "- Quality is a label-free estimate: the rank correlation of the student's and the "
+        "teacher's similarities of neighbouring sentences.",
+        "",
+        "## Pareto front",
+        f"Of the {len(candidates)} students the {len(chosen)} than which no other is at least as "
+        "good for less.",
+        "",
+        f"| {' | '.join(head)} |",
+        "|" + "---:|" * len(_COLUMNS) + "---|",
+    ]
+    for entry in chosen:
+        row = entry.row()
+        cells = [_cell(row[key]) for key in _COLUMNS.values()]
+        axes = [axis.value for axis, front in on_front.items() if entry in front]
+        lines.append(f"| {' | '.join([*cells, ', '.join(axes)])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _cell(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -1,0 +1,76 @@
+"""A bundle and an architecture in, the student's tensors out.
+
+Only the bytes of the slices are read: layers that the student does not run, and rows and columns
+beyond its widths, stay on disk.
+"""
+
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from autodistil.errors import InvalidBundle, InvalidInput
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.mixture import Mixture, Sizes
+from autodistil.spaces.mixture_space import MixtureSpace
+from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_shapes
+from autodistil.superlm.bundle import SuperLM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autodistil.models.elastic import ElasticEncoder
+
+
+def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Tensor]":
+    """Tensors of a student in fp32, by the names of `tensor_shapes`.
+
+    Raises:
+        InvalidInput: The architecture is not a student of this SuperLM.
+        InvalidBundle: The weights vanished or changed since the bundle was opened.
+    """
+    if architecture not in superlm.spec.space:
+        raise InvalidInput(
+            f"{architecture.name} is not a student of {superlm.spec.reference}; "
+            f"its sub-space is {superlm.spec.space.model_dump_json()}."
+        )
+    return _slice(superlm, architecture)
+
+
+def slice_mixture(superlm: SuperLM, mixture: Mixture) -> "dict[str, Tensor]":
+    """Tensors of a mixture in fp32, by the names of `tensor_shapes`.
+
+    Raises:
+        InvalidInput: The mixture is not one of this SuperLM.
+        InvalidBundle: The weights vanished or changed since the bundle was opened.
+    """
+    MixtureSpace.of(superlm.spec).check(mixture, superlm.spec.reference)
+    return _slice(superlm, mixture)
+
+
+def _slice(superlm: SuperLM, architecture: Sizes) -> "dict[str, Tensor]":
+    kept = superlm.spec.kept_layers[architecture.layers]
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(superlm.weights_path, framework="pt") as file:
+            for name, shape in tensor_shapes(architecture, superlm.spec.encoder).items():
+                stored = name
+                if split := split_layer_tensor(name):
+                    stored = layer_tensor(kept[split[0]], split[1])
+                view = file.get_slice(stored)[tuple(slice(size) for size in shape)]
+                if view.shape != shape:
+                    raise InvalidBundle(f"{superlm.spec.reference}: {stored} changed its shape.")
+                tensors[name] = view.float().contiguous()
+    except (SafetensorError, OSError) as error:
+        raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error
+    return tensors
+
+
+def load_elastic(superlm: SuperLM) -> "ElasticEncoder":
+    """The whole SuperLM in fp32, in evaluation mode: what slices are checked against."""
+    from safetensors.torch import load_file
+
+    from autodistil.models.elastic import ElasticEncoder
+
+    tensors = {name: tensor.float() for name, tensor in load_file(superlm.weights_path).items()}
+    encoder = ElasticEncoder(tensors, superlm.spec.encoder, superlm.spec.kept_layers)
+    return encoder.requires_grad_(False).eval()

@@ -1,0 +1,174 @@
+"""Documents to arrays of token ids on disk, a few thousand sentences at a time."""
+
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autodistil.errors import InvalidInput
+from autodistil.text.growing_array import GrowingArray
+from autodistil.text.sources import CorpusSource, Document
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with how much is done, and how much there is to do if that is known."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|\n+")
+_HELD_OUT_SHARE = 100  # one document in a hundred
+_BATCH_CHARS = 1 << 16
+"""Text per call of the tokenizer: many documents, but few enough to stay in the CPU's caches."""
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of a text, blank ones left out."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
+
+
+class TokenArrays:
+    """The arrays of one part of a corpus, written document by document.
+
+    `ids` are all tokens in a row, `starts` where each sentence begins (and the last one ends) in
+    them, `documents` the document that each sentence belongs to.
+
+    Args:
+        folder: An existing folder.
+        files: Closes the arrays.
+    """
+
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self._ids = files.enter_context(GrowingArray(folder / "ids.npy", np.int32))
+        self._starts = files.enter_context(GrowingArray(folder / "starts.npy", np.int64))
+        self._documents = files.enter_context(GrowingArray(folder / "documents.npy", np.int32))
+        self._starts.append(np.zeros(1, np.int64))
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, document: list[list[int]]) -> None:
+        """Add a document: the ids of its sentences, none of them empty."""
+        lengths = np.fromiter(map(len, document), np.int64)
+        self._starts.append(len(self._ids) + np.cumsum(lengths))
+        self._ids.append(np.fromiter(chain.from_iterable(document), np.int32))
+        self._documents.append(np.full(len(document), self._count, np.int32))
+        self._count += 1
+
+
+def write_tokens(
+    source: CorpusSource,
+    tokenizer: "PreTrainedTokenizerBase",
+    train: Path,
+    held_out: Path,
+    max_documents: int | None,
+    on_progress: OnProgress,
+) -> None:
+    """Tokenise a source into two folders; memory does not grow with the source.
+
+    Args:
+        source: The text.
+        tokenizer: A fast tokenizer.
+        train: Folder for the arrays of most documents; replaced if it is there.
+        held_out: The same for those held out; of a small corpus the last document.
+        max_documents: Stop after that many documents.
+        on_progress: Called now and then with documents done and `max_documents`, or else with
+            what was read of the source and its size.
+
+    Raises:
+        InvalidInput: The source cannot be read or is too small to hold anything out. Both folders
+            are gone then, as after any other error.
+    """
+    folders = (train, held_out)
+    try:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        with ExitStack() as files:
+            parts = TokenArrays(train, files), TokenArrays(held_out, files)
+            documents = _report(source, max_documents, on_progress)
+            _divide(_tokenize(documents, _bare(tokenizer)), *parts)
+            if not all(map(len, parts)):
+                raise InvalidInput(
+                    f"{source.name} needs two texts at least, to train on one and hold one out."
+                )
+    except BaseException:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _divide(
+    documents: Iterable[tuple[str, list[list[int]]]], train: TokenArrays, held_out: TokenArrays
+) -> None:
+    last: list[list[int]] | None = None  # of the training documents: may have to be held out
+    for text, ids in documents:
+        if zlib.crc32(text.encode()) % _HELD_OUT_SHARE == 0:
+            held_out.append(ids)
+            continue
+        if last is not None:
+            train.append(last)
+        last = ids
+    if last is not None:
+        (train if len(held_out) else held_out).append(last)
+
+
+def _report(
+    source: CorpusSource, max_documents: int | None, on_progress: OnProgress
+) -> Iterator[list[str]]:
+    """Texts of a source in batches, each reported when the next one is asked for."""
+    total = source.size() if max_documents is None else max_documents
+    done = 0
+    for batch in _batches(islice(source.documents(), max_documents)):
+        yield [document.text for document in batch]
+        done = batch[-1].end if max_documents is None else done + len(batch)
+        on_progress(done, total)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    chars = 0
+    for document in documents:
+        batch.append(document)
+        chars += len(document.text) + 1
+        if chars >= _BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
+def _tokenize(
+    batches: Iterable[list[str]], tokenizer: "Tokenizer"
+) -> Iterator[tuple[str, list[list[int]]]]:
+    """Every text with the ids of its sentences, those without any left out."""
+    for texts in batches:
+        found = [sentences(text) for text in texts]
+        # The fast variant leaves out where in the text each token was, which nobody asks for.
+        encodings = iter(
+            tokenizer.encode_batch_fast(list(chain.from_iterable(found)), add_special_tokens=False)
+        )
+        for text, its_sentences in zip(texts, found, strict=True):
+            rows = [encoding.ids for encoding in islice(encodings, len(its_sentences))]
+            if any(rows):
+                yield text, [row for row in rows if row]
+
+
+def _bare(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
+    """A copy that neither cuts nor pads; the tokenizer itself is saved in bundles as it is."""
+    from tokenizers import Tokenizer
+
+    if not tokenizer.is_fast:
+        raise InvalidInput("The tokenizer is no fast one; it must come with a tokenizer.json.")
+    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    copy.encode_special_tokens = tokenizer.split_special_tokens
+    return copy

@@ -1,0 +1,84 @@
+"""Which layers of a teacher a student of each depth runs (paper, section 3.2, spaces them evenly).
+
+Depths are nested: the layers of a depth are among those of the next, so that none is trained for
+one depth alone. All depths keep the last layer, whose relations the loss compares.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autodistil.models.elastic import ElasticEncoder, mean_pool
+from autodistil.spaces.architecture import Architecture
+from autodistil.text.corpus import Batch
+from autodistil.training.settings import StartSettings
+
+_RANKING_BATCHES = 4  # about 6,000 tokens; ranks agree with those of four times as many
+
+
+def order_layers(
+    settings: StartSettings, encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]
+) -> list[int]:
+    """The teacher's layers from the most to the least needed; a student of depth d runs the first d
+    of them, in their own order. The last layer comes first.
+    """
+    last = teacher.layers - 1
+    if settings.layers == "first":
+        return [last, *range(last)]
+    if settings.layers == "spaced":
+        return _spaced(last)
+    return _measured(encoder, teacher, batches[:_RANKING_BATCHES])
+
+
+def _spaced(last: int) -> list[int]:
+    """Again and again the layer that lies farthest from those that are kept."""
+    order = [last]
+    while rest := [layer for layer in range(last) if layer not in order]:
+        order.append(max(rest, key=lambda layer: min(abs(layer - kept) for kept in order)))
+    return order
+
+
+@torch.inference_mode()
+def _measured(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]) -> list[int]:
+    """Greedy: again and again the layer goes without which the pooled sentence vectors stay
+    nearest to the teacher's.
+    """
+    kept = list(range(teacher.layers))
+    wanted: list[Tensor] = []
+    dropped: list[int] = []
+    while len(kept) > 1:
+        agreement = dict.fromkeys(kept[:-1], 0.0)
+        for number, batch in enumerate(batches):
+            before = _run(encoder, teacher, batch, kept)
+            if len(wanted) == number:
+                wanted.append(_centred(before[-1], batch))
+            for position, layer in enumerate(kept[:-1]):
+                # All that comes before the dropped layer was run already.
+                rest = _run(encoder, teacher, batch, kept[position + 1 :], before[position])
+                found = _centred(rest[-1], batch)
+                agreement[layer] += float(F.cosine_similarity(found, wanted[number]).mean())
+        least = max(agreement, key=lambda layer: agreement[layer])
+        kept.remove(least)
+        dropped.append(least)
+    return [*kept, *reversed(dropped)]
+
+
+def _run(
+    encoder: ElasticEncoder,
+    teacher: Architecture,
+    batch: Batch,
+    layers: list[int],
+    hidden: Tensor | None = None,
+) -> list[Tensor]:
+    """Hidden states before the first of `layers` and after each of them."""
+    mask = batch.attention_mask[:, None, None, :].bool()
+    states = [encoder.embed(batch.input_ids, teacher.hidden) if hidden is None else hidden]
+    for layer in layers:
+        states.append(encoder.layer(states[-1], mask, layer, teacher).hidden)
+    return states
+
+
+def _centred(hidden: Tensor, batch: Batch) -> Tensor:
+    """Mean-pooled sentence vectors around their mean, [batch, hidden]."""
+    pooled = mean_pool(hidden, batch.attention_mask)
+    return pooled - pooled.mean(0)

@@ -1,0 +1,349 @@
+import os
+import signal
+import subprocess
+import sys
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from autodistil.evaluation import evaluation
+from autodistil.evaluation.comparison import TeacherOutputs
+from autodistil.evaluation.evaluation import evaluate_networks, evaluate_students, held_out_batches
+from autodistil.evaluation.shared_forward import LastLayer, Network, Step, network_of
+from autodistil.evaluation.signals import Signals
+from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.slicing import load_elastic, slice_student
+from autodistil.text.corpus import Batch, Corpus, tokenize_corpus
+from autodistil.training.objective import losses, make_target
+from autodistil.training.settings import ObjectiveSettings
+from autodistil.training.start import teacher_encoder
+from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch, random_tensors
+
+MEASURE = ObjectiveSettings(relation_heads=4, temperature=0.1, hidden_weight=1.0)
+RUN = 3
+"""Rows of a batch that count as neighbours here."""
+
+
+def cosines(output: LayerOutput, mask: Tensor) -> Tensor:
+    pooled = (output.hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return torch.nn.functional.cosine_similarity(pooled[:, None], pooled[None], dim=-1)
+
+
+def agreements(student: Tensor, teacher: Tensor) -> list[float]:
+    """Spearman over all neighbours and over as many strangers, written out again."""
+    pairs = list(combinations(range(len(student)), 2))
+    near = [(i, j) for i, j in pairs if i // RUN == j // RUN]
+    far = [(i, j) for i, j in pairs if i // RUN != j // RUN]
+    assert len(near) >= len(far)  # of the batches here, so that nothing is left out
+    return [
+        float(
+            spearmanr(*([float(x[pair]) for pair in chosen] for x in (student, teacher))).statistic
+        )
+        for chosen in (near, far)
+    ]
+
+
+def compare(
+    output: LayerOutput, target: LayerOutput, mask: Tensor, measure: ObjectiveSettings = MEASURE
+) -> np.ndarray:
+    """The signals of one batch by the code of the training, padding and all."""
+    found = losses(measure, [output], make_target(measure, [target], mask), mask)
+    relation, similarity = found.relation.item(), found.similarity.item()
+    hidden = found.total.item() - relation - similarity  # its weight is 1
+    agreed = agreements(cosines(output, mask), cosines(target, mask))
+    return np.array([relation, hidden, similarity, *agreed])
+
+
+def alone(
+    encoder: ElasticEncoder,
+    student: Architecture,
+    teacher: Teacher,
+    batches: list[Batch],
+    measure: ObjectiveSettings = MEASURE,
+) -> list[float]:
+    """The signals of one encoder by itself, nothing shared."""
+    found = []
+    for batch in batches:
+        given = (batch.input_ids, batch.attention_mask)
+        target = teacher_encoder(teacher)(*given, teacher.architecture)
+        found.append(compare(encoder(*given, student), target, batch.attention_mask, measure))
+    return list(np.mean(found, 0))
+
+
+def values(signals: Signals) -> list[float]:
+    return [
+        signals.relation_loss,
+        signals.hidden_relation_loss,
+        signals.similarity_loss,
+        signals.neighbour_agreement,
+        signals.stranger_agreement,
+    ]
+
+
+def two_batches(teacher: Teacher) -> list[Batch]:
+    return [random_batch(teacher.encoder.vocab_size, rows=4, tokens=15, seed=s) for s in (0, 1)]
+
+
+@pytest.mark.parametrize("kind", ["stock", "free"])
+def test_the_signals_equal_those_of_every_slice_run_alone(
+    kind: str, stock_superlm: SuperLM, free_superlm: SuperLM, teacher: Teacher, corpus: Corpus
+) -> None:
+    superlm = stock_superlm if kind == "stock" else free_superlm
+    spec = superlm.spec
+    batches = [
+        Batch(batch.input_ids[:4], batch.attention_mask[:4])
+        for batch in held_out_batches(corpus.held_out, rounds=1)
+    ]
+    found = evaluate_students(
+        load_elastic(superlm),
+        spec.space.students(),
+        teacher_encoder(teacher),
+        teacher.architecture,
+        batches,
+        MEASURE,
+        neighbours=RUN,
+    )
+    assert set(found) == set(spec.space.students())
+    assert len(set(found.values())) == len(found)
+    for student, signals in found.items():
+        own_layers: KeptLayers = {student.layers: tuple(range(student.layers))}
+        encoder = ElasticEncoder(slice_student(superlm, student), spec.encoder, own_layers)
+        with torch.no_grad():
+            expected = alone(encoder, student, teacher, batches)
+        assert values(signals) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("space", [STOCK_SPACE, FREE_SPACE])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {1: (3,), 2: (0, 3), 3: (0, 1, 3), 4: (0, 1, 2, 3)},  # every depth extends a prefix
+        {1: (3,), 2: (2, 3), 3: (1, 2, 3), 4: (0, 1, 2, 3)},  # none does
+        {1: (3,), 2: (1, 3), 3: (1, 2, 3), 4: (0, 1, 2, 3)},
+    ],
+)
+def test_sharing_changes_nothing_whatever_layers_are_kept(
+    space: SubSpace, kept: KeptLayers, teacher: Teacher
+) -> None:
+    space = space.model_copy(update={"layers": (1, 2, 3, 4)})
+    tensors = random_tensors(space.largest, teacher.encoder)
+    superlm = ElasticEncoder(tensors, teacher.encoder, kept)
+    measure = MEASURE.model_copy(update={"relation_split": "strided"})
+    batches = two_batches(teacher)
+    found = evaluate_students(
+        superlm,
+        space.students(),
+        teacher_encoder(teacher),
+        teacher.architecture,
+        batches,
+        measure,
+        neighbours=RUN,
+    )
+    for student, signals in found.items():
+        with torch.no_grad():
+            expected = alone(superlm, student, teacher, batches, measure)
+        assert values(signals) == pytest.approx(expected, rel=1e-4)
+
+
+def test_layers_of_one_student_may_be_of_different_sizes(teacher: Teacher) -> None:
+    tensors = random_tensors(FREE_SPACE.largest, teacher.encoder)
+    superlm = ElasticEncoder(tensors, teacher.encoder, {3: (0, 1, 2)})
+    steps = [Step(layer, heads, ffn) for layer in range(3) for heads in (1, 3) for ffn in (8, 80)]
+    paths = [
+        (first, second, steps[-1]) for first in steps[:4] for second in steps[4:8]
+    ] + [(steps[0], steps[4]), (steps[0],)]  # fmt: skip
+    networks = {str(path): Network(40, 16, path) for path in paths}
+    networks["again"] = networks[str(paths[0])]
+    networks["narrow"] = Network(24, 16, paths[0])
+    encoder, batches = teacher_encoder(teacher), two_batches(teacher)
+    target = network_of(teacher.architecture, encoder.kept_layers)
+    found = evaluate_networks(superlm, networks, encoder, target, batches, MEASURE, neighbours=RUN)
+    assert found["again"] == found[str(paths[0])]
+    assert len(set(found.values())) == len(networks) - 1
+    for name, network in networks.items():
+        expected = []
+        for batch in batches:
+            mask = batch.attention_mask
+            with torch.no_grad():
+                hidden = superlm.embed(batch.input_ids, network.hidden)
+                for step in network.path:
+                    sizes = Architecture(
+                        layers=1,
+                        hidden=network.hidden,
+                        heads=step.heads,
+                        head_width=16,
+                        intermediate=step.intermediate,
+                    )
+                    output = superlm.layer(hidden, mask[:, None, None].bool(), step.layer, sizes)
+                    hidden = output.hidden
+                wanted = encoder(batch.input_ids, mask, teacher.architecture)
+                expected.append(compare(output, wanted, mask))
+        assert values(found[name]) == pytest.approx(list(np.mean(expected, 0)), rel=1e-4)
+
+
+def test_progress_is_told_once_per_student_and_batch(teacher: Teacher) -> None:
+    superlm = ElasticEncoder(
+        random_tensors(STOCK_SPACE.largest, teacher.encoder),
+        teacher.encoder,
+        {2: (0, 2), 3: (0, 1, 2)},
+    )
+    calls: list[int] = []
+    evaluate_students(
+        superlm,
+        STOCK_SPACE.students(),
+        teacher_encoder(teacher),
+        teacher.architecture,
+        [random_batch(50), random_batch(50, seed=1), random_batch(50, seed=2)],
+        MEASURE,
+        lambda: calls.append(1),
+    )
+    assert len(calls) == 3 * STOCK_SPACE.size
+
+
+def test_the_teacher_itself_has_no_loss_and_agrees_in_full(teacher: Teacher) -> None:
+    encoder = teacher_encoder(teacher)
+    (signals,) = evaluate_students(
+        encoder,
+        [teacher.architecture],
+        encoder,
+        teacher.architecture,
+        [random_batch(50)],
+        MEASURE,
+        neighbours=RUN,
+    ).values()
+    assert values(signals) == pytest.approx([0.0, 0.0, 0.0, 1.0, 1.0], abs=1e-6)
+    assert min(values(signals)) >= 0
+    assert max(values(signals)) <= 1
+
+
+def test_held_out_batches_are_fixed_and_of_three_lengths(corpus: Corpus) -> None:
+    batches, again = (held_out_batches(corpus.held_out, rounds=2) for _ in range(2))
+    assert [len(batch.input_ids) for batch in batches] == [128, 64, 32] * 2
+    for batch, other, length in zip(batches, again, (32, 64, 128) * 2, strict=True):
+        assert torch.equal(batch.input_ids, other.input_ids)
+        assert batch.input_ids.shape[1] <= length
+    assert not torch.equal(batches[0].input_ids[:, :20], batches[3].input_ids[:, :20])
+
+
+def test_held_out_rows_follow_each_other_in_runs_of_eight(corpus: Corpus, teacher: Teacher) -> None:
+    text = " ".join(map(str, np.asarray(corpus.train._ids).tolist()))
+    batch = held_out_batches(corpus.train, rounds=1)[0]
+    rows = [
+        " ".join(map(str, row[mask.bool()][1:-1].tolist()))
+        for row, mask in zip(batch.input_ids, batch.attention_mask, strict=True)
+    ]
+    following = [f"{a} {b}" in text for a, b in pairwise(rows)]
+    inside = [follows for i, follows in enumerate(following) if (i + 1) % 8]
+    between = [follows for i, follows in enumerate(following) if not (i + 1) % 8]
+    assert np.mean(inside) > 0.8  # but for cut sentences, and the text's end
+    assert np.mean(between) < 0.3
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.autodistil.evaluation.test_evaluation import evaluate_bundle
+calls = []
+def on_student():
+    calls.append(1)
+    if len(calls) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+evaluate_bundle(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), on_student)
+"""
+
+
+def evaluate_bundle(bundle: Path, teacher: str, folder: Path, on_student=lambda: None):  # type: ignore[no-untyped-def]
+    """A whole evaluation with its log in `folder`, beside the corpus."""
+    torch.set_num_threads(1)
+    superlm, loaded = open_superlm(bundle), load_teacher(teacher)
+    text = tokenize_corpus(folder / "corpus", loaded.tokenizer, folder / "cache")
+    return evaluate_students(
+        load_elastic(superlm),
+        superlm.spec.space.students(),
+        teacher_encoder(loaded),
+        loaded.architecture,
+        held_out_batches(text.held_out, rounds=1),
+        MEASURE,
+        on_student,
+        log=folder / "scores.jsonl",
+    )
+
+
+def test_a_killed_evaluation_goes_on_without_repeating_a_score(
+    stock_superlm: SuperLM,
+    teacher_folder: Path,
+    corpus_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "corpus").symlink_to(corpus_folder)
+    before_kill, total = 17, 3 * STOCK_SPACE.size
+    arguments = [stock_superlm.folder, teacher_folder, tmp_path, before_kill]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, arguments)], env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    log = tmp_path / "scores.jsonl"
+    kept = log.read_bytes()
+    assert kept.count(b"\n") == 1 + before_kill
+    log.write_bytes(kept + b'{"student":"L2-')  # as if the kill had come in the middle of a line
+
+    compared: list[LastLayer] = []
+    original = TeacherOutputs.compare
+    monkeypatch.setattr(
+        TeacherOutputs, "compare", lambda self, last: compared.append(last) or original(self, last)
+    )
+    told: list[int] = []
+    found = evaluate_bundle(
+        stock_superlm.folder, str(teacher_folder), tmp_path, lambda: told.append(1)
+    )
+    assert len(compared) == total - before_kill
+    assert len(told) == total
+    assert log.read_bytes().startswith(kept)
+    assert log.read_bytes().count(b"\n") == 1 + total
+
+    again = evaluate_bundle(stock_superlm.folder, str(teacher_folder), tmp_path)
+    assert len(compared) == total - before_kill  # nothing was left to do
+    log.unlink()
+    assert again == found
+    for student, signals in evaluate_bundle(
+        stock_superlm.folder, str(teacher_folder), tmp_path
+    ).items():
+        assert values(found[student]) == pytest.approx(values(signals), rel=1e-5)
+
+
+def test_scores_of_something_else_are_not_taken(
+    teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, log = teacher_encoder(teacher), tmp_path / "scores.jsonl"
+    kept: KeptLayers = {2: (0, 2), 3: (0, 1, 2)}
+
+    def evaluate(seed: int = 0, batch: int = 0, heads: int = 4, neighbours: int = 8) -> Signals:
+        tensors = random_tensors(STOCK_SPACE.largest, teacher.encoder, seed)
+        (found,) = evaluate_students(
+            ElasticEncoder(tensors, teacher.encoder, kept),
+            [STOCK_SPACE.smallest],
+            encoder,
+            teacher.architecture,
+            [random_batch(50, seed=batch)],
+            MEASURE.model_copy(update={"relation_heads": heads}),
+            neighbours=neighbours,
+            log=log,
+        ).values()
+        return found
+
+    first = evaluate()
+    others = [evaluate(seed=1), evaluate(batch=1), evaluate(heads=2), evaluate(neighbours=2)]
+    assert first not in others
+    header = log.read_bytes()
+    monkeypatch.setattr(evaluation, "_KIND", "signals-0")
+    evaluate(neighbours=2)
+    assert log.read_bytes() != header

@@ -1,0 +1,51 @@
+import pytest
+from pydantic import ValidationError
+
+from autodistil.evaluation.candidates import Candidate
+from autodistil.evaluation.quality import Score, estimate_quality
+from autodistil.evaluation.signals import Signals
+from tests.autodistil.search.test_search import EVALUATED, STUDENTS
+
+
+def test_the_quality_of_a_candidate_is_the_estimate_from_its_signals() -> None:
+    for candidate in EVALUATED[:50]:
+        assert candidate.signals is not None
+        assert candidate.quality == estimate_quality(candidate.signals, candidate.cost)
+        assert candidate.score(Score.QUALITY) == candidate.quality
+
+
+def test_more_agreement_with_the_teacher_is_more_quality() -> None:
+    worse = EVALUATED[0].model_copy(update={"neighbour_agreement": 0.1})
+    better = worse.model_copy(update={"neighbour_agreement": 0.2})
+    assert (better.quality or 0) > (worse.quality or 0)
+
+
+def test_less_loss_and_more_params_are_better_by_their_scores() -> None:
+    candidate = EVALUATED[0]
+    worse = candidate.model_copy(update={"similarity_loss": 9.0})
+    assert (candidate.score(Score.LOSS) or 0) > (worse.score(Score.LOSS) or 0)
+    assert EVALUATED[255].score(Score.PARAMS) == EVALUATED[255].params
+
+
+@pytest.mark.parametrize("missing", list(Signals.model_fields))
+def test_a_candidate_without_one_of_the_signals_has_no_quality(missing: str) -> None:
+    candidate = EVALUATED[0].model_copy(update={missing: None})
+    assert candidate.signals is candidate.quality is candidate.score(Score.QUALITY) is None
+    assert candidate.score(Score.PARAMS) == candidate.params
+
+
+def test_a_candidate_is_read_back_from_its_row() -> None:
+    row = EVALUATED[3].model_dump(mode="json")
+    assert {"stock", "quality"} <= set(row)
+    assert Candidate.read(row) == EVALUATED[3]
+    assert Candidate.read(STUDENTS[3].model_dump()) == STUDENTS[3]
+    with pytest.raises(ValidationError):
+        Candidate.read({**row, "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("relation_loss", -0.1), ("neighbour_agreement", 1.1), ("params", "many")]
+)
+def test_a_row_with_impossible_values_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Candidate.read({**EVALUATED[0].model_dump(), name: value})

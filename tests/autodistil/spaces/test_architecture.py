@@ -1,0 +1,335 @@
+import random
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from autodistil.errors import InvalidInput, explain
+from autodistil.spaces.architecture import (
+    BERT_BASE,
+    PRESETS,
+    Architecture,
+    HeadPolicy,
+    SubSpace,
+    partition,
+)
+from autodistil.spaces.cost import cost
+from autodistil.spaces.tensors import EncoderConfig
+from tests.factories import FREE_SPACE, STOCK_SPACE
+
+BERT_ENCODER = EncoderConfig(
+    vocab_size=30522,
+    max_position_embeddings=512,
+    type_vocab_size=2,
+    hidden_act="gelu",
+    layer_norm_eps=1e-12,
+    pad_token_id=0,
+)
+
+
+def student(layers: int, hidden: int, ratio: float, heads: int) -> Architecture:
+    return Architecture(
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        head_width=64,
+        intermediate=round(hidden * ratio),
+    )
+
+
+def test_the_preset_has_three_spaces_of_256_students() -> None:
+    spaces = PRESETS["bert-base-uncased"]
+    assert [(space.name, space.size) for space in spaces] == [
+        ("tiny", 256),
+        ("small", 256),
+        ("base", 256),
+    ]
+    assert all(len(set(space.students())) == 256 for space in spaces)
+
+
+def test_the_preset_has_the_axes_of_the_paper() -> None:
+    tiny, small, base = PRESETS["bert-base-uncased"]
+    assert (tiny.layers, tiny.hidden) == ((4, 5, 6, 7), (128, 160, 192, 224))
+    assert (tiny.ffn_percent, tiny.heads) == ((200, 250, 300, 350), (7, 8, 9, 10))
+    assert (small.layers, small.hidden) == ((9, 10, 11, 12), (256, 288, 320, 352))
+    assert (small.ffn_percent, small.heads) == ((250, 300, 350, 400), (7, 8, 9, 10))
+    assert (base.layers, base.hidden) == ((9, 10, 11, 12), (544, 576, 608, 640))
+    assert (base.ffn_percent, base.heads) == ((250, 300, 350, 400), (9, 10, 11, 12))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "space", "paper", "exact"),
+    [
+        ((12, 544, 3.0, 9), "base", ("50.1M", "4.40G"), ("53.6M", "4.88G")),
+        ((11, 352, 4.0, 8), "small", ("26.1M", "2.02G"), ("29.9M", "2.60G")),
+        ((11, 352, 4.0, 10), "small", ("26.8M", "2.13G"), ("31.9M", "2.90G")),
+        ((7, 160, 3.5, 10), "tiny", ("6.88M", "0.27G"), ("9.1M", "0.67G")),
+    ],
+)
+def test_the_students_of_the_paper_have_their_published_and_their_exact_cost(
+    sizes: tuple[int, int, float, int],
+    space: str,
+    paper: tuple[str, str],
+    exact: tuple[str, str],
+) -> None:
+    chosen = student(*sizes)
+    assert chosen in {s.name: s for s in PRESETS["bert-base-uncased"]}[space]
+    found = cost(chosen, BERT_ENCODER, teacher_heads=12)
+    # The paper rounds, but for 6,887,600 parameters, which it cuts to 6.88M.
+    decimals = 2 if paper[0] == "6.88M" else 1
+    published = float(paper[0][:-1])
+    assert published in (
+        round(found.paper_params / 1e6, decimals),
+        found.paper_params // 10 ** (6 - decimals) / 10**decimals,
+    )
+    assert f"{found.paper_macs / 1e9:.2f}G" == paper[1]
+    assert (f"{found.params / 1e6:.1f}M", f"{found.macs / 1e9:.2f}G") == exact
+
+
+@pytest.mark.parametrize("policy", HeadPolicy)
+def test_fewer_spaces_join_the_neighbours(policy: HeadPolicy) -> None:
+    three, two, one = (partition(BERT_BASE, k, policy) for k in (3, 2, 1))
+    assert [s.name for s in three] == ["tiny", "small", "base"]
+    assert [s.name for s in two] == ["small", "base"]
+    assert [s.name for s in one] == ["whole"]
+    assert two[1] == three[2]
+    for axis in ("layers", "hidden", "ffn_percent", "heads"):
+        parts = [getattr(space, axis) for space in three]
+        if parts[0]:
+            joined = getattr(two[0], axis)
+            assert (joined[0], joined[-1]) == (
+                min(parts[0][0], parts[1][0]),
+                max(parts[0][-1], parts[1][-1]),
+            )
+            whole = getattr(one[0], axis)
+            assert (whole[0], whole[-1]) == (min(p[0] for p in parts), max(p[-1] for p in parts))
+
+
+def test_stock_students_have_heads_that_fill_the_width() -> None:
+    for space in partition(BERT_BASE, head_policy=HeadPolicy.STOCK):
+        students = list(space.students())
+        assert all(s.stock and s.hidden == s.heads * s.head_width for s in students)
+        assert len(students) == space.size
+
+
+def test_a_narrow_teacher_gets_narrower_heads_until_tiny_has_two_widths() -> None:
+    minilm = Architecture(layers=6, hidden=384, heads=12, head_width=32, intermediate=1536)
+    assert [s.head_width for s in partition(minilm)] == [32, 32, 32]
+    small = Architecture(layers=2, hidden=128, heads=2, head_width=64, intermediate=512)
+    assert next((s.head_width, len(s.hidden) >= 2) for s in partition(small)) == (16, True)
+
+
+@given(
+    layers=st.integers(1, 48),
+    heads=st.integers(1, 40),
+    head_width=st.integers(1, 130),
+    intermediate=st.integers(1, 20_000),
+    k=st.integers(1, 3),
+    policy=st.sampled_from(HeadPolicy),
+    narrower=st.sampled_from([None, 1, 2, 4]),
+)
+@settings(max_examples=400, deadline=None)
+def test_any_teacher_is_partitioned_within_its_sizes_or_refused(
+    layers: int,
+    heads: int,
+    head_width: int,
+    intermediate: int,
+    k: int,
+    policy: HeadPolicy,
+    narrower: int | None,
+) -> None:
+    teacher = Architecture(
+        layers=layers,
+        hidden=heads * head_width,
+        heads=heads,
+        head_width=head_width,
+        intermediate=intermediate,
+    )
+    try:
+        spaces = partition(teacher, k, policy, narrower and max(1, head_width // narrower))
+    except InvalidInput:
+        return
+    assert len(spaces) == k
+    for space in spaces:
+        largest, smallest = space.largest, space.smallest
+        assert largest.layers <= teacher.layers
+        assert largest.hidden <= teacher.hidden
+        assert largest.attention_width <= teacher.attention_width
+        assert largest.intermediate <= teacher.intermediate
+        assert largest in space
+        assert smallest in space
+        assert space.sample(random.Random(layers)) in space
+
+
+def test_common_teachers_are_never_refused() -> None:
+    for layers, hidden, heads in [
+        (2, 128, 2),
+        (4, 256, 4),
+        (4, 312, 12),
+        (4, 512, 8),
+        (6, 384, 12),
+        (6, 768, 12),
+        (12, 384, 12),
+        (12, 768, 12),
+        (24, 1024, 16),
+    ]:
+        teacher = Architecture(
+            layers=layers,
+            hidden=hidden,
+            heads=heads,
+            head_width=hidden // heads,
+            intermediate=4 * hidden,
+        )
+        for k in (1, 2, 3):
+            for policy in HeadPolicy:
+                assert len(partition(teacher, k, policy)) == k
+
+
+@pytest.mark.parametrize("k", [0, 4, -1])
+def test_another_number_of_spaces_is_refused(k: int) -> None:
+    with pytest.raises(InvalidInput, match=f"K = {k}"):
+        partition(BERT_BASE, k)
+
+
+@pytest.mark.parametrize("head_width", [0, -8, 48, 128])
+def test_a_head_width_that_does_not_divide_the_teachers_is_refused(head_width: int) -> None:
+    with pytest.raises(InvalidInput, match=f"head width of {head_width}"):
+        partition(BERT_BASE, head_width=head_width)
+
+
+def test_the_teacher_policy_keeps_the_teachers_head_width() -> None:
+    with pytest.raises(InvalidInput, match="keep the teacher's width"):
+        partition(BERT_BASE, head_policy=HeadPolicy.TEACHER, head_width=32)
+
+
+def test_a_teacher_with_too_many_students_is_refused_as_invalid_input() -> None:
+    wide = Architecture(layers=400, hidden=10_000, heads=10_000, head_width=1, intermediate=40_000)
+    with pytest.raises(InvalidInput, match="too many for one sub-space"):
+        partition(wide, k=1)
+
+
+LARGE: dict[str, dict[str, object]] = {
+    "10,001 students are too many for one sub-space .10,000": {
+        "layers": (1,), "hidden": range(1, 10_002), "ffn_percent": (100,)
+    },
+    "49,999 students": {"layers": (1,), "hidden": range(1, 50_000), "ffn_percent": (100,)},
+    "students are too many": {
+        "layers": (1,), "hidden": range(1, 50_000), "ffn_percent": range(100, 1 << 20, 100)
+    },
+    "1,000 students with 500,500 layers in all .* .250,000": {
+        "layers": range(1, 1001), "hidden": (1,), "ffn_percent": (100,)
+    },
+    "layers.0: Input should be less than or equal to 1000": {
+        "layers": [1 << 20] * 1_000_000, "hidden": (1,), "ffn_percent": (100,)
+    },
+    "layers.1000: Input should be less than or equal to 1000": {
+        "layers": range(1, 1_000_000), "hidden": (1,), "ffn_percent": (100,)
+    },
+    "hidden.0: Input should be less": {
+        "layers": (1,), "hidden": [1 << 21] * 1_000_000, "ffn_percent": (100,)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", LARGE)
+def test_huge_spaces_are_refused_at_once(message: str) -> None:
+    axes = {axis: tuple(values) for axis, values in LARGE[message].items()}  # type: ignore[call-overload]
+    begin = time.process_time()
+    with pytest.raises(ValidationError) as refused:
+        SubSpace.model_validate(
+            {"name": "huge", "head_policy": HeadPolicy.STOCK, "head_width": 1, **axes}
+        )
+    assert time.process_time() - begin < 1
+    assert re.search(message, explain(refused.value))
+
+
+def test_the_largest_space_is_one_whose_costs_are_soon_known() -> None:
+    large = Architecture(layers=24, hidden=1024, heads=16, head_width=64, intermediate=4096)
+    assert partition(large, 1, HeadPolicy.TEACHER)[0].size == 7344
+    deep = SubSpace(
+        name="deep",
+        head_policy=HeadPolicy.STOCK,
+        head_width=1,
+        layers=(999, 1000),
+        hidden=(1, 2),
+        ffn_percent=(100,),
+    )
+    assert deep.largest.layers == 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layers": ()}, "layers must not be empty"),
+        ({"hidden": (32, 16)}, "hidden must be increasing"),
+        ({"ffn_percent": (200, 200)}, "ffn_percent must be increasing"),
+        ({"heads": (2,)}, "heads must be left out"),
+        ({"hidden": (16, 20)}, "multiple of the head width 8"),
+        ({"ffn_percent": (201,)}, "must be whole"),
+        ({"layers": (0, 1)}, "greater than 0"),
+        ({"layers": (1, 1001)}, "less than or equal to 1000"),
+        ({"hidden": (16, 1 << 21)}, "less than or equal to 1048576"),
+        ({"layers": (True,)}, "valid integer"),
+        ({"name": "Tiny Space"}, "String should match"),
+        ({"depth": 3}, "Extra inputs"),
+        ({"head_policy": HeadPolicy.TEACHER}, "heads must not be empty"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SubSpace.model_validate({**STOCK_SPACE.model_dump(), **change})
+
+
+@pytest.mark.parametrize("space", [STOCK_SPACE, FREE_SPACE, *PRESETS["bert-base-uncased"]])
+def test_a_space_holds_its_students_and_no_others(space: SubSpace) -> None:
+    students = list(space.students())
+    assert len(students) == len(set(students)) == space.size
+    assert all(s in space for s in students)
+    assert (students[0], students[-1]) == (space.smallest, space.largest)
+    rng = random.Random(1)
+    drawn = {space.sample(rng) for _ in range(60 * len(students))}
+    assert drawn == set(students)
+    for axis in ("layers", "hidden", "heads", "head_width", "intermediate"):
+        changed = space.largest.model_copy(update={axis: getattr(space.largest, axis) + 1})
+        assert changed not in space
+
+
+def test_a_space_survives_json() -> None:
+    for space in (STOCK_SPACE, FREE_SPACE):
+        assert SubSpace.model_validate_json(space.model_dump_json()) == space
+
+
+def test_a_name_is_read_back() -> None:
+    for space in (STOCK_SPACE, FREE_SPACE):
+        for architecture in space.students():
+            assert Architecture.parse(architecture.name) == architecture
+    assert Architecture.parse("L4-H128-A4x32-F448").name == "L4-H128-A4x32-F448"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "L4",
+        "L4-H128-A4x32-F448 ",
+        "L0-H128-A4x32-F448",
+        "L1001-H128-A4x32-F448",
+        f"L4-H{1 << 21}-A4x32-F448",
+        "L4-H-1-A4x3-F4",
+    ],
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="is not an architecture"):
+        Architecture.parse(name)
+
+
+def test_architectures_are_values() -> None:
+    first, second = student(4, 128, 2.0, 7), student(4, 128, 2.0, 7)
+    assert (first == second, hash(first) == hash(second)) == (True, True)
+    with pytest.raises(ValidationError):
+        first.layers = 5  # type: ignore[misc]
+    assert not first.stock
+    assert first.ffn_ratio == 2.0

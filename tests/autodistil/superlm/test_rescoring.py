@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from autodistil.errors import InvalidBundle, TeacherMismatch
+from autodistil.evaluation.candidate_table import SCORES, objective_of
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.spaces.spec import SuperLMSpec
+from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.rescoring import rescore
+from autodistil.text.corpus import Corpus, tokenize_corpus
+from tests.factories import SETTINGS, write_corpus, write_teacher
+
+
+def test_the_same_text_gives_the_same_table_under_a_new_version(
+    stock_superlm: SuperLM, teacher: Teacher, corpus: Corpus, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    written = rescore(
+        stock_superlm,
+        teacher,
+        corpus,
+        2,
+        tmp_path / "work",
+        tmp_path / "new",
+        lambda *now: told.append(now),
+    )
+    assert written == open_superlm(tmp_path / "new")
+    assert written.spec.reference == "stock@2"
+    assert (
+        written.spec.files["weights.safetensors"] == stock_superlm.spec.files["weights.safetensors"]
+    )
+    for old, new in zip(stock_superlm.candidates, written.candidates, strict=True):
+        assert old.architecture == new.architecture
+        assert old.signals is not None
+        assert new.signals is not None
+        assert dict(new.signals) == pytest.approx(dict(old.signals), rel=1e-4)
+    assert told[-1][0] == told[-1][1] == len(told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "work"]
+    assert len((tmp_path / "work" / SCORES).read_text().splitlines()) == len(told) + 1
+
+
+def test_other_text_gives_other_signals_and_says_how_much_it_was(
+    stock_superlm: SuperLM, teacher: Teacher, tmp_path: Path
+) -> None:
+    other = tokenize_corpus(
+        write_corpus(tmp_path / "corpus", seed=9), teacher.tokenizer, tmp_path / "cache"
+    )
+    written = rescore(stock_superlm, teacher, other, 7, tmp_path / "work", tmp_path / "new")
+    assert [c.quality for c in written.candidates] != [c.quality for c in stock_superlm.candidates]
+    assert written.spec.provenance.held_out_tokens != stock_superlm.spec.provenance.held_out_tokens
+    assert written.spec.provenance.tokens_seen == stock_superlm.spec.provenance.tokens_seen
+
+
+def test_a_bundle_of_the_first_format_becomes_one_of_the_second(
+    stock_copy: SuperLM, teacher: Teacher, corpus: Corpus, tmp_path: Path
+) -> None:
+    old = stock_copy.spec.model_copy(update={"format": "autodistil-superlm-1"})
+    (stock_copy.folder / "superlm.json").write_text(old.model_dump_json())
+    opened = open_superlm(stock_copy.folder)
+    assert opened.spec.format == "autodistil-superlm-1"
+    rescore(opened, teacher, corpus, 2, tmp_path / "work", tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "superlm.json").read_text())["format"].endswith("-2")
+
+
+def test_settings_of_another_time_do_no_harm_but_impossible_ones_are_refused(
+    stock_superlm: SuperLM,
+) -> None:
+    spec = stock_superlm.spec
+    assert objective_of(spec) == SETTINGS.measured
+
+    def changed(**settings: object) -> SuperLMSpec:
+        own = {**spec.provenance.settings, **settings}
+        provenance = spec.provenance.model_copy(update={"settings": own})
+        return spec.model_copy(update={"provenance": provenance})
+
+    assert objective_of(changed(forgotten_option=3, in_place="yes")) == objective_of(spec)
+    with pytest.raises(InvalidBundle, match="settings of stock@1: relation_heads"):
+        objective_of(changed(relation_heads=0))
+
+
+def test_another_teacher_is_refused(stock_superlm: SuperLM, corpus: Corpus, tmp_path: Path) -> None:
+    other = load_teacher(str(write_teacher(tmp_path / "tiny-teacher", seed=1)))
+    with pytest.raises(TeacherMismatch):
+        rescore(stock_superlm, other, corpus, 2, tmp_path / "work", tmp_path / "new")
+    assert not (tmp_path / "new").exists()

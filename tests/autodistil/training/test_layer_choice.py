@@ -1,0 +1,72 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from autodistil.models.elastic import mean_pool
+from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.text.corpus import Batch, Corpus
+from autodistil.training.layer_choice import order_layers
+from autodistil.training.settings import StartSettings
+from autodistil.training.start import calibration_batches, teacher_encoder
+from tests.factories import write_teacher
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
+    folder = write_teacher(tmp_path_factory.mktemp("deep"), num_hidden_layers=12)
+    return load_teacher(str(folder))
+
+
+def order(teacher: Teacher, batches: list[Batch], layers: str) -> list[int]:
+    settings = StartSettings.model_validate({"layers": layers})
+    return order_layers(settings, teacher_encoder(teacher), teacher.architecture, batches)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("first", [11, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        ("spaced", [11, 0, 5, 8, 2, 1, 3, 4, 6, 7, 9, 10]),
+    ],
+)
+def test_fixed_orders(layers: str, expected: list[int], deep: Teacher) -> None:
+    assert order(deep, [], layers) == expected
+
+
+@torch.no_grad()
+def test_the_measured_order_is_that_of_running_every_choice_whole(
+    deep: Teacher, corpus: Corpus
+) -> None:
+    batches = calibration_batches(corpus.train, 0, 2)
+    encoder = teacher_encoder(deep)
+
+    def vectors(layers: list[int], batch: Batch) -> torch.Tensor:
+        encoder.kept_layers[len(layers)] = tuple(layers)
+        student = deep.architecture.model_copy(update={"layers": len(layers)})
+        hidden = encoder(batch.input_ids, batch.attention_mask, student).hidden
+        pooled = mean_pool(hidden, batch.attention_mask)
+        return pooled - pooled.mean(0)
+
+    found = order(deep, batches, "measured")
+    assert sorted(found) == list(range(12))
+    assert found[0] == 11
+    wanted = [vectors(list(range(12)), batch) for batch in batches]
+    for kept_first in range(12, 1, -1):
+        kept = sorted(found[:kept_first])
+        dropped = found[kept_first - 1]
+
+        def agreement(layer: int, kept: list[int] = kept) -> float:
+            rest = [other for other in kept if other != layer]
+            pairs = zip(batches, wanted, strict=True)
+            return sum(float(F.cosine_similarity(vectors(rest, b), w).mean()) for b, w in pairs)
+
+        best = max(agreement(layer) for layer in kept[:-1])
+        assert agreement(dropped) == pytest.approx(best, abs=1e-6)
+
+
+def test_depths_are_nested(deep: Teacher, corpus: Corpus) -> None:
+    found = order(deep, calibration_batches(corpus.train, 0, 1), "measured")
+    for less, more in pairwise(range(1, 13)):
+        assert set(found[:less]) < set(found[:more])
