@@ -102,8 +102,49 @@ class ApiKeyRow(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[list[Any]]
+    requests_per_minute: Mapped[int | None] = mapped_column(Integer)
+    """None: what the settings say."""
+    extractions_per_day: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
     revoked_at: Mapped[datetime.datetime | None]
+
+
+class RegistrationState(StrEnum):
+    """Where the registration of a SuperLM stands."""
+
+    QUEUED = "queued"
+    FETCHING = "fetching"
+    CHECKING = "checking"
+    VERIFYING = "verifying"
+    EVALUATING = "evaluating"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class RegistrationRow(Base):
+    """A registration: a bundle on its way into the catalogue."""
+
+    __tablename__ = "registrations"
+    __table_args__ = (
+        CheckConstraint(
+            f"state IN ({', '.join(repr(s.value) for s in RegistrationState)})", name="state"
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    state: Mapped[str] = mapped_column(String(16), default=RegistrationState.QUEUED)
+    request: Mapped[dict[str, Any]]
+    """Where the bundle comes from: `path`, `url` and `sha256`, or the hash of an upload."""
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
+    percent: Mapped[int] = mapped_column(Integer, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[datetime.datetime | None]
+    sent_at: Mapped[datetime.datetime | None]
+    superlm_id: Mapped[str | None] = mapped_column(ForeignKey("superlms.id"))
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime.datetime | None]
 
 
 class SuperLMRow(Base):
@@ -119,7 +160,20 @@ class SuperLMRow(Base):
     folder: Mapped[str] = mapped_column(String(4096))
     spec: Mapped[dict[str, Any]]
     candidates: Mapped[list[Any]]
+    deprecated: Mapped[str | None] = mapped_column(String(500))
+    """Why it should not be used any more; None of one that may be."""
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+
+
+class AliasRow(Base):
+    """A name that points to a version of a SuperLM, and may be pointed to another."""
+
+    __tablename__ = "superlm_aliases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(64), primary_key=True)
+    superlm_id: Mapped[str] = mapped_column(ForeignKey("superlms.id"), index=True)
+    changed_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
 
 
 class ExtractionRow(Base):
@@ -129,6 +183,7 @@ class ExtractionRow(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in State)})", name="state"),
         Index(None, "state", "lease_expires_at"),
+        Index(None, "fingerprint", "state"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
@@ -139,6 +194,11 @@ class ExtractionRow(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(200))
     lease_expires_at: Mapped[datetime.datetime | None]
     sent_at: Mapped[datetime.datetime | None]
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    """Hash of everything that decides the result: equal fingerprints, one search."""
+    leader_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """The fingerprint, of the one extraction that does the work while others wait for it."""
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     superlm_id: Mapped[str | None] = mapped_column(ForeignKey("superlms.id"))
     choice: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -146,6 +206,8 @@ class ExtractionRow(Base):
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime.datetime | None]
     finished_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+    """When its artifacts were deleted, by a user or because their time was over."""
 
     artifacts: Mapped[list["ArtifactRow"]] = relationship(
         order_by="ArtifactRow.name", lazy="selectin"
@@ -213,4 +275,71 @@ class EventRow(Base):
     extraction_id: Mapped[str] = mapped_column(ForeignKey("extractions.id"), index=True)
     kind: Mapped[str] = mapped_column(String(50))
     data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+
+
+class IdempotencyRow(Base):
+    """The first answer to a request with an `Idempotency-Key`."""
+
+    __tablename__ = "idempotency_keys"
+
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    extraction_id: Mapped[str | None] = mapped_column(ForeignKey("extractions.id"))
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now, index=True)
+
+
+class DeliveryState(StrEnum):
+    """Where the delivery of a webhook stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+class DeliveryRow(Base):
+    """A message to a webhook: sent, and sent again until it was taken or given up."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint(
+            f"state IN ({', '.join(repr(s.value) for s in DeliveryState)})", name="state"
+        ),
+        Index(None, "state", "next_attempt_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    extraction_id: Mapped[str] = mapped_column(ForeignKey("extractions.id"), index=True)
+    state: Mapped[str] = mapped_column(String(16), default=DeliveryState.WAITING)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+    answer: Mapped[str | None] = mapped_column(String(200))
+    """What the last attempt met: a status or an error, never a body."""
+    created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+
+
+class WorkerRow(Base):
+    """A sign of life of a worker."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    device: Mapped[str | None] = mapped_column(String(64))
+    facts: Mapped[dict[str, Any]]
+    """Versions, processor, threads."""
+    started_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+    seen_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
+
+
+class AuditRow(Base):
+    """Something that an admin did."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(200))
+    detail: Mapped[dict[str, Any]]
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)

@@ -45,7 +45,18 @@ def postgres_url() -> Iterator[str]:
             yield server.get_uri(driver="psycopg")
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the tables run on both kinds of database; of the service, those marked so."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    both = "stack" not in metafunc.fixturenames or metafunc.definition.get_closest_marker(
+        "both_databases"
+    )
+    kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+    metafunc.parametrize("backend", kinds, scope="session", indirect=True)
+
+
+@pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
     """Each kind of database in turn."""
     return str(request.param)

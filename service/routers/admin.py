@@ -9,14 +9,14 @@ from database import api_keys
 from service.dependencies import AdminKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
 from service.registration import check_path, register_bundle
-from service.schemas import (
+from service.schemas.admin import (
     ApiKey,
     ApiKeyList,
     ApiKeyRequest,
     NewApiKey,
     RegistrationRequest,
-    SuperLMSummary,
 )
+from service.schemas.superlms import SuperLMSummary
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 

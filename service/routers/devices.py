@@ -8,8 +8,8 @@ from autodistil.latency.conditions import DeviceName
 from autodistil.latency.device_profile import ProfilingRequest
 from database import devices
 from service.dependencies import AdminKey, ExtractKey, PartsDep, ReadSession, WriteSession
-from service.device_schemas import Device, DeviceDetail, DeviceList
 from service.problems import responses
+from service.schemas.devices import Device, DeviceDetail, DeviceList
 from worker.queue import send_profiling
 
 router = APIRouter(prefix="/v1", tags=["devices"])

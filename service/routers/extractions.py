@@ -11,7 +11,7 @@ from database.tables import State
 from models_store.texts import put_text
 from service.dependencies import ExtractKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
-from service.schemas import Extraction, ExtractionList, ExtractionRequest, TextReference
+from service.schemas.extractions import Extraction, ExtractionList, ExtractionRequest, TextReference
 from worker.domain import check_teachers
 from worker.queue import send_extraction
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from database.session import reading
 from service.dependencies import Parts, PartsDep
 from service.problems import responses
-from service.schemas import Health
+from service.schemas.health import Health
 
 router = APIRouter(tags=["health"])
 

@@ -7,12 +7,10 @@ from fastapi import APIRouter, Path, Query
 from database import devices, superlms
 from service.dependencies import ExtractKey, PartsDep, ReadSession
 from service.problems import responses
-from service.schemas import (
+from service.schemas.plans import Plan, PlanRequest, Row
+from service.schemas.superlms import (
     Frontier,
     FrontierQuery,
-    Plan,
-    PlanRequest,
-    Row,
     SuperLMDetail,
     SuperLMList,
     SuperLMSummary,

@@ -28,6 +28,7 @@ print(sum(p.numel() for p in model.parameters()))
 """
 
 
+@pytest.mark.both_databases
 def test_a_budget_becomes_a_student_that_plain_transformers_loads(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_choice_of_a_job_is_the_choice_of_its_plan(stack: Stack) -> None:
     assert size == plan["choice"]["size_bytes"] <= 14_000_000
 
 
+@pytest.mark.both_databases
 def test_a_job_whose_worker_child_is_killed_still_succeeds_once(stack: Stack) -> None:
     job = stack.ask({"macs": "70M"})
     child = stack.catch_working(job["id"])
@@ -118,6 +120,7 @@ def test_a_worker_that_hangs_loses_its_lease_and_the_job_succeeds_once(stack: St
     assert ended(stack, job["id"]) == (1, 1)
 
 
+@pytest.mark.both_databases
 def test_a_queued_row_without_a_message_is_found_by_the_sweeper(stack: Stack) -> None:
     request = {
         "teacher": "all-MiniLM-L6-v2",
@@ -153,6 +156,7 @@ def ended(stack: Stack, extraction_id: str) -> tuple[int, int]:
         return session.scalar(artifacts) or 0, session.scalar(succeeded) or 0
 
 
+@pytest.mark.both_databases
 def test_a_queued_job_can_be_canceled_and_an_ended_one_cannot(stack: Stack) -> None:
     busy = stack.ask({"macs": "91M"})
     with stack.stopped_worker(busy["id"]):
@@ -253,6 +257,7 @@ def test_a_body_that_is_too_large_is_refused(stack: Stack) -> None:
         assert refused.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.both_databases
 def test_paging_visits_every_job_once_from_the_newest_on(stack: Stack) -> None:
     request = {
         "teacher": "all-MiniLM-L6-v2",

@@ -1,0 +1,51 @@
+"""What admins send and get."""
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from database.tables import ApiKeyRow
+from service.schemas.base import StrictRequest
+
+
+class RegistrationRequest(StrictRequest):
+    """Where on the server a bundle lies."""
+
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class ApiKeyRequest(StrictRequest):
+    """A key to make."""
+
+    label: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
+    scopes: Annotated[list[Literal["extract", "admin"]], Field(min_length=1, max_length=2)]
+
+
+class ApiKey(BaseModel):
+    """A key without its secret."""
+
+    id: str
+    prefix: str
+    label: str
+    scopes: list[str]
+    created_at: datetime.datetime
+    revoked_at: datetime.datetime | None
+
+    @classmethod
+    def fields_of(cls, row: ApiKeyRow) -> dict[str, Any]:
+        """The fields, from the row."""
+        return {name: getattr(row, name) for name in ApiKey.model_fields}
+
+
+class NewApiKey(ApiKey):
+    """A key just made, with the secret that is shown this once."""
+
+    key: str
+
+
+class ApiKeyList(BaseModel):
+    """All keys."""
+
+    items: list[ApiKey]
+    next_cursor: None = None
