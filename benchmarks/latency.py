@@ -28,7 +28,7 @@ from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
 from autodistil.search.latency_limit import predicted_ms
 from autodistil.selection.on_device import extract_best
-from autodistil.spaces.architecture import partition
+from autodistil.spaces.partition import partition
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.entries import entries_of
 from models_store import shipped_bundles

@@ -29,8 +29,9 @@ from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import AXES, Budget
 from autodistil.search.search import Entry, search
-from autodistil.spaces.architecture import BERT_BASE, PRESETS, Architecture
+from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
+from autodistil.spaces.partition import BERT_BASE, PRESETS
 from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.slicing import load_elastic, slice_student

@@ -21,7 +21,8 @@ import torch
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.spaces.architecture import Architecture, partition
+from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.partition import partition
 from autodistil.text.corpus import Batch, tokenize_corpus
 from autodistil.training.settings import StartSettings, TrainingSettings
 from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder

@@ -35,9 +35,10 @@ from cli.options import (
     ScoreOption,
     SizeBytes,
     build_budget,
+    comparison_warnings,
     open_bundles,
 )
-from cli.output import JsonOption, errors, print_json, print_receipt
+from cli.output import JsonOption, errors, print_json, print_receipt, print_warnings
 
 if TYPE_CHECKING:
     from autodistil.extraction.receipt import Receipt
@@ -85,6 +86,8 @@ def command(
     if json_:
         print_json(receipt)
     else:
+        if architecture is None:
+            print_warnings(comparison_warnings(opened.values()))
         print_receipt(receipt, str(out))
 
 

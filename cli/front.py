@@ -13,8 +13,8 @@ from autodistil.search.fronts import CostAxis, front_report
 from autodistil.search.search import Entry, with_latency
 from autodistil.superlm.entries import entries_of
 from cli.latency_options import LimitConditions, ProfileFile, read_conditions, read_device
-from cli.options import Bundles, ScoreOption, open_bundles
-from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
+from cli.options import Bundles, ScoreOption, comparison_warnings, open_bundles
+from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table, print_warnings
 
 
 def command(
@@ -34,7 +34,8 @@ def command(
         from autodistil.pictures import check_picture
 
         check_picture(plot)
-    entries = entries_of(open_bundles(bundles).values())
+    opened = open_bundles(bundles)
+    entries, warnings = entries_of(opened.values()), comparison_warnings(opened.values())
     if x is CostAxis.LATENCY:
         entries = _predicted(entries, read_device(device), conditions)
     elif device is not None or conditions is not None:
@@ -45,8 +46,9 @@ def command(
 
         plot_fronts(entries, x, plot, score)
     if json_:
-        print_json(report)
+        print_json({**report, "warnings": warnings})
         return
+    print_warnings(warnings)
     columns = {
         "superlm": "superlm",
         **{name: key for name, key in STUDENT_COLUMNS.items() if not name.startswith("paper")},

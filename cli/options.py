@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,6 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget, read_budget
 from autodistil.superlm.bundle import SuperLM, open_superlm
-from cli.output import errors
 
 _AMOUNT = "At most so much: a number, with K, M or G, or a share of the teacher such as 40%."
 
@@ -74,11 +74,15 @@ def open_bundles(paths: list[Path] | None) -> dict[str, SuperLM]:
         if superlm.spec.reference in opened:
             raise InvalidInput(f"{superlm.spec.reference} is named twice.")
         opened[superlm.spec.reference] = superlm
-    texts = {superlm.spec.provenance.held_out_sha256 for superlm in opened.values()}
-    if len(texts) > 1:
-        errors.print(
-            "autodistil: these SuperLMs were scored on different text, so that their qualities and "
-            "losses cannot be compared with each other; 'autodistil rescore' makes them alike.",
-            soft_wrap=True,
-        )
     return opened
+
+
+def comparison_warnings(superlms: Iterable[SuperLM]) -> list[str]:
+    """What a user must know before the scores of these SuperLMs are compared."""
+    texts = {superlm.spec.provenance.held_out_sha256 for superlm in superlms}
+    if len(texts) < 2:
+        return []
+    return [
+        "These SuperLMs were scored on different text, so that their qualities and losses cannot "
+        "be compared with each other; 'autodistil rescore' makes them alike."
+    ]

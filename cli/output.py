@@ -43,6 +43,12 @@ def print_json(data: object) -> None:
     print(json.dumps(data, indent=2))
 
 
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings to stderr, where no JSON is asked for."""
+    for warning in warnings:
+        errors.print(f"autodistil: {warning}", soft_wrap=True)
+
+
 def print_error(error: AutoDistilError) -> None:
     """Print an error on standard error: one line, or the problem object with `--json`."""
     if _json_asked:

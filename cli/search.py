@@ -25,9 +25,17 @@ from cli.options import (
     ScoreOption,
     SizeBytes,
     build_budget,
+    comparison_warnings,
     open_bundles,
 )
-from cli.output import STUDENT_COLUMNS, JsonOption, print_domain, print_json, print_table
+from cli.output import (
+    STUDENT_COLUMNS,
+    JsonOption,
+    print_domain,
+    print_json,
+    print_table,
+    print_warnings,
+)
 from cli.proxy import print_proxy, search_by_proxy
 
 
@@ -99,11 +107,13 @@ def command(
     if domain is not None:
         choice = search(domain.entries, budget, profiles, score)
     report = choice.report()
+    warnings = comparison_warnings(opened.values())
     if domain is not None:
         report["domain"] = domain.receipt.model_dump(mode="json")
     if json_:
-        print_json(report)
+        print_json({**report, "warnings": warnings})
         return
+    print_warnings(warnings)
     _print(choice, report)
     if domain is not None:
         print_domain(report["domain"])

@@ -9,14 +9,8 @@ import typer
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.signals import Signals
-from autodistil.spaces.architecture import (
-    BERT_BASE,
-    PRESETS,
-    Architecture,
-    HeadPolicy,
-    SubSpace,
-    partition,
-)
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
 from autodistil.spaces.tensors import EncoderConfig
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
 

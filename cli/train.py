@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from autodistil.errors import InvalidInput, explain
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import parse_amount
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace, partition
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.partition import partition
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses
 from cli.output import JsonOption, Meter, errors, print_json, progress
 

@@ -19,8 +19,9 @@ from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_s
 from autodistil.text.corpus import Batch, TokenizedText
 from autodistil.training.importance import measure_importance, order_channels
 from autodistil.training.layer_choice import order_layers
-from autodistil.training.least_squares import ReorderedTeacher, correct, spread
+from autodistil.training.least_squares import correct, spread
 from autodistil.training.permutation import permute
+from autodistil.training.reordered_teacher import ReorderedTeacher
 from autodistil.training.settings import StartSettings
 
 

@@ -25,7 +25,8 @@ from transformers import (
 from autodistil.errors import UnsupportedTeacher
 from autodistil.extraction.extraction import extract_student
 from autodistil.models.teacher import Teacher, load_teacher
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace, partition
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.partition import partition
 from autodistil.superlm.bundle import open_superlm
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Corpus, tokenize_corpus

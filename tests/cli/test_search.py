@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def test_a_score_can_be_chosen(place: Place) -> None:
 
 def test_the_front_is_printed_and_drawn(place: Place, tmp_path: Path) -> None:
     found = run("front", place.bundle, "--x", "params", "--plot", str(tmp_path / "f.svg"))
+    assert found.pop("warnings") == []
     assert found == front_report(entries_of([place.superlm]), CostAxis.PARAMS)
     assert "<svg" in (tmp_path / "f.svg").read_text()
     table = CliRunner().invoke(app, ["front", place.bundle], catch_exceptions=False).stdout
@@ -91,6 +93,20 @@ def test_the_front_is_printed_and_drawn(place: Place, tmp_path: Path) -> None:
     refused(InvalidInput, r"\.png or \.svg", "front", place.bundle, "--plot", "f.txt")
     refused(InvalidInput, "needs --device", "front", place.bundle, "--x", "latency")
     refused(InvalidInput, "belong to --x latency", "front", place.bundle, "--conditions", "a=1")
+
+
+def test_superlms_scored_on_different_text_are_warned_of(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(place.bundle, other)
+    spec = json.loads((other / "superlm.json").read_text())
+    spec["name"], spec["provenance"]["held_out_sha256"] = "other", "0" * 64
+    (other / "superlm.json").write_text(json.dumps(spec))
+    call = ["search", place.bundle, str(other), "--macs", "1G"]
+    (warning,) = run(*call)["warnings"]
+    assert "different text" in warning
+    result = CliRunner().invoke(app, call, catch_exceptions=False)
+    assert "different text" in result.stderr
+    assert "different text" not in CliRunner().invoke(app, [*call, "--json"]).stderr
 
 
 def test_own_text_scores_the_best_students_anew(place: Place, tmp_path: Path) -> None:

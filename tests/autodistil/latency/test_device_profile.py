@@ -23,8 +23,9 @@ from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, torch_threads
 from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
 from autodistil.search.latency_limit import predicted_ms
-from autodistil.spaces.architecture import BERT_BASE, PRESETS, Architecture, partition
+from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import exact_macs
+from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
 from tests.autodistil.profiling.test_dense_students import ENCODER
 from tests.factories import FREE_SPACE, STOCK_SPACE
 

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput
 from autodistil.search.budget import AXES, Budget, parse_amount, read_budget
-from autodistil.spaces.architecture import BERT_BASE
 from autodistil.spaces.cost import cost
+from autodistil.spaces.partition import BERT_BASE
 from tests.autodistil.spaces.test_architecture import BERT_ENCODER
 
 TEACHER = cost(BERT_BASE, BERT_ENCODER, teacher_heads=12)

@@ -11,8 +11,8 @@ from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import AXES, Budget
 from autodistil.search.search import Entry, rank_feasible, search
-from autodistil.spaces.architecture import BERT_BASE, PRESETS
 from autodistil.spaces.cost import Cost, cost
+from autodistil.spaces.partition import BERT_BASE, PRESETS
 from tests.autodistil.spaces.test_architecture import BERT_ENCODER
 
 TINY, SMALL, BASE = PRESETS["bert-base-uncased"]

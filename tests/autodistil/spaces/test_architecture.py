@@ -8,15 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput, explain
-from autodistil.spaces.architecture import (
-    BERT_BASE,
-    PRESETS,
-    Architecture,
-    HeadPolicy,
-    SubSpace,
-    partition,
-)
+from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.cost import cost
+from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
 from autodistil.spaces.tensors import EncoderConfig
 from tests.factories import FREE_SPACE, STOCK_SPACE
 

@@ -11,8 +11,9 @@ from transformers import BertConfig, BertModel
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
 from autodistil.models.student_model import StudentModel
-from autodistil.spaces.architecture import PRESETS, Architecture
+from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost, exact_macs, weights_file_bytes
+from autodistil.spaces.partition import PRESETS
 from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import slice_student

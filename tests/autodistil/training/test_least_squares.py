@@ -6,7 +6,8 @@ from autodistil.models.elastic import ElasticEncoder, LayerOutput
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.text.corpus import Batch, Corpus
-from autodistil.training.least_squares import ReorderedTeacher, spread
+from autodistil.training.least_squares import spread
+from autodistil.training.reordered_teacher import ReorderedTeacher
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import Start, calibration_batches, cut_superlm, teacher_encoder
 from tests.factories import FREE_SPACE, STOCK_SPACE
