@@ -2,7 +2,7 @@
 
     python benchmarks/alone.py BUNDLE --teacher FOLDER --corpus TEXT-FOLDER --out FOLDER
 
-For the smallest, middle, and largest student of a bundle, trains a SuperLM that holds this student
+For the smallest, middle, and largest student of a bundle, or those of `--sizes`, trains a SuperLM that holds this student
 only, from the same start and by the same settings, and writes three folders that `autodistil
 evaluate` takes: `shared` (out of the bundle), `alone`, and `untrained` (the slice at step 0).
 Stopped, the same command goes on.
@@ -24,6 +24,8 @@ from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Corpus, tokenize_corpus
 from autodistil.training.settings import TrainingSettings
 
+SIZES = ("smallest", "middle", "largest")
+
 
 def main() -> None:
     """Write the folders."""
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
     arguments = parser.parse_args()
     superlm = open_superlm(arguments.bundle)
     teacher = load_teacher(arguments.teacher)
@@ -42,7 +45,9 @@ def main() -> None:
     settings = TrainingSettings.model_validate(superlm.spec.provenance.settings)
     untrained = settings.model_copy(update={"tokens": 0})
     whole = distil_again(superlm.spec.space, untrained, "untrained", teacher, corpus, arguments.out)
-    for student in three(superlm.spec.space):
+    for size, student in zip(SIZES, three(superlm.spec.space), strict=True):
+        if size not in arguments.sizes:
+            continue
         extract(superlm, student, arguments.out / f"shared-{student.name}")
         extract(whole, student, arguments.out / f"untrained-{student.name}")
         name = f"alone-{student.name}"
