@@ -2,9 +2,10 @@
 
     python benchmarks/alone.py BUNDLE --teacher FOLDER --corpus TEXT-FOLDER --out FOLDER
 
-For the smallest, middle, and largest student of a bundle, or those of `--sizes`, trains a SuperLM that holds this student
-only, from the same start and by the same settings, and writes three folders that `autodistil
-evaluate` takes: `shared` (out of the bundle), `alone`, and `untrained` (the slice at step 0).
+For the smallest, middle, and largest student of a bundle, or those of `--sizes`, trains a SuperLM
+that holds this student only, from a start made for it in the same way and by the same settings, and
+writes three folders that `autodistil evaluate` takes: `shared` (out of the bundle), `alone`, and
+`untrained` (the slice at step 0).
 Stopped, the same command goes on.
 """
 
