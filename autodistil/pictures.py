@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from autodistil.errors import InvalidInput
@@ -22,5 +23,6 @@ def check_picture(path: Path) -> None:
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG, by the suffix of its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without a date, the same scores give the same SVG.
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    # Without a date and random ids, the same scores give the same SVG.
+    with rc_context({"svg.hashsalt": "autodistil"}):
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)

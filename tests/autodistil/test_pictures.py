@@ -89,3 +89,9 @@ def test_losses_are_drawn_per_extreme_and_for_the_drawn_students_together(
     assert ("<!-- random students -->" in drawn) == (steps > 1)
     plot_losses(rows(steps), tmp_path / "losses.png")
     assert (tmp_path / "losses.png").read_bytes().startswith(PNG)
+
+
+def test_the_same_scores_give_the_same_svg(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        plot_scores(ROWS, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
