@@ -17,6 +17,8 @@ COPY autodistil autodistil
 COPY cli cli
 COPY client client
 COPY database database
+# The pages that service/problem_pages links to.
+COPY docs/problems docs/problems
 COPY migrations migrations
 COPY models_store models_store
 COPY service service

@@ -16,7 +16,7 @@ from autodistil.latency.device_profile import (
 )
 from autodistil.quiet import quiet_transformers
 from cli.latency_options import read_conditions
-from cli.options import DEFAULT_URL, Bundles, Url, open_bundles, read_api_key
+from cli.options import DEFAULT_URL, RETRIES, Bundles, Url, open_bundles, read_api_key
 from cli.output import JsonOption, errors, print_json, print_table, progress
 from client import Client
 
@@ -103,7 +103,7 @@ def _measure_here(
 
 
 def _ask_service(name: str, request: ProfilingRequest, url: str) -> dict[str, Any]:
-    with Client(url, read_api_key()) as client, progress() as bar:
+    with Client(url, read_api_key(), retries=RETRIES) as client, progress() as bar:
         task = bar.add_task("profiling", total=100, note="")
         device = client.profile_device(
             name,
@@ -129,7 +129,7 @@ def list_devices(
     if files:
         found = [read_profile(file).summary() for file in files]
     else:
-        with Client(url, read_api_key()) as client:
+        with Client(url, read_api_key(), retries=RETRIES) as client:
             found = client.devices()
     if json_:
         print_json(found)

@@ -11,6 +11,7 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget, read_budget
 from autodistil.superlm.bundle import SuperLM, open_superlm
+from client import RetryPolicy
 
 _AMOUNT = "At most so much: a number, with K, M or G, or a share of the teacher such as 40%."
 
@@ -35,6 +36,10 @@ ScoreOption = Annotated[
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option(help="Where the service is.", envvar="AUTODISTIL_URL")]
+
+
+RETRIES = RetryPolicy(retries=4)
+"""Somebody sits before the command line: a service that is not there is said to be after 3 s."""
 
 
 def read_api_key() -> str:

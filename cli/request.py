@@ -9,6 +9,7 @@ from cli.domain import TextFile, read_text
 from cli.latency_options import DeviceOption, LatencyMs, LimitConditions, latency_limit
 from cli.options import (
     DEFAULT_URL,
+    RETRIES,
     Flops,
     Macs,
     Params,
@@ -17,7 +18,7 @@ from cli.options import (
     build_budget,
     read_api_key,
 )
-from cli.output import JsonOption, print_json, print_receipt, progress
+from cli.output import JsonOption, print_json, print_receipt
 from client import Client
 
 
@@ -37,6 +38,7 @@ def command(
     device: DeviceOption = None,
     conditions: LimitConditions = None,
     text: TextFile = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the student.")] = 600.0,
     url: Url = DEFAULT_URL,
     json_: JsonOption = False,
 ) -> None:
@@ -51,14 +53,9 @@ def command(
     request |= {k: v for k, v in (("teacher", teacher), ("superlm", superlm)) if v is not None}
     if text is not None:
         request["text"] = read_text(text)
-    with Client(url, api_key) as client, progress() as bar:
-        task = bar.add_task("student", total=100, note="")
-
-        def on_progress(extraction: dict[str, Any]) -> None:
-            bar.update(task, completed=extraction["percent"], note=extraction["state"])
-
-        extraction = client.extract(request, out, on_progress)
+    with Client(url, api_key, retries=RETRIES) as client:
+        student = client.extract(request, out, timeout=timeout)
     if json_:
-        print_json(extraction)
+        print_json(student.extraction)
     else:
-        print_receipt(extraction["receipt"], str(out))
+        print_receipt(student.receipt, str(out))

@@ -14,22 +14,42 @@ SCOPES = ("extract", "admin")
 """`extract` plans, extracts, and reads; `admin` may do everything."""
 
 
-def create_key(session: Session, label: str, scopes: list[str]) -> tuple[ApiKeyRow, str]:
-    """Add a key; its text is returned this once."""
+def create_key(
+    session: Session,
+    label: str,
+    scopes: list[str],
+    requests_per_minute: int | None = None,
+    extractions_per_day: int | None = None,
+) -> tuple[ApiKeyRow, str]:
+    """Add a key; its text is returned this once.
+
+    Args:
+        session: A session.
+        label: Whose it is, for people.
+        scopes: Of `SCOPES`.
+        requests_per_minute: Its limit; 0 is none, None is what the settings say.
+        extractions_per_day: The same.
+    """
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     key = f"ad_{prefix}_{secret}"
-    row = ApiKeyRow(prefix=prefix, sha256=_hash(key), label=label, scopes=sorted(scopes))
+    row = ApiKeyRow(
+        prefix=prefix,
+        sha256=_hash(key),
+        label=label,
+        scopes=sorted(scopes),
+        requests_per_minute=requests_per_minute,
+        extractions_per_day=extractions_per_day,
+    )
     session.add(row)
     session.flush()
     return row, key
 
 
-def authenticate(session: Session, key: str | None, scope: str) -> ApiKeyRow:
-    """The row of a valid key that has the scope.
+def find(session: Session, key: str | None) -> ApiKeyRow:
+    """The row of a valid key.
 
     Raises:
         Unauthorized: There is no key, or it is unknown or revoked.
-        Forbidden: The key lacks the scope.
     """
     if not key:
         raise Unauthorized("Send an API key: 'Authorization: Bearer KEY'.")
@@ -38,18 +58,29 @@ def authenticate(session: Session, key: str | None, scope: str) -> ApiKeyRow:
     row = session.scalar(select(ApiKeyRow).where(ApiKeyRow.prefix == prefix))
     if row is None or not hmac.compare_digest(row.sha256, _hash(key)) or row.revoked_at:
         raise Unauthorized("This API key is unknown or was revoked.")
-    if scope not in row.scopes and "admin" not in row.scopes:
-        raise Forbidden(f"This API key lacks the scope {scope!r}.", required_scope=scope)
     return row
 
 
-def list_keys(session: Session) -> list[ApiKeyRow]:
-    """All keys, the newest first."""
-    return list(session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc())))
+def check_scope(row: ApiKeyRow, scope: str) -> None:
+    """Refuse a key that lacks a scope.
+
+    Raises:
+        Forbidden: It does.
+    """
+    if scope not in row.scopes and "admin" not in row.scopes:
+        raise Forbidden(f"This API key lacks the scope {scope!r}.", required_scope=scope)
 
 
-def revoke_key(session: Session, key_id: str) -> None:
-    """Make a key invalid for good.
+def list_page(session: Session, limit: int, before: str | None = None) -> list[ApiKeyRow]:
+    """Keys, the newest first; `before` is the id that the last page ended with."""
+    query = select(ApiKeyRow).order_by(ApiKeyRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(ApiKeyRow.id < before)
+    return list(session.scalars(query))
+
+
+def get(session: Session, key_id: str) -> ApiKeyRow:
+    """A key.
 
     Raises:
         NotFound: There is no such key.
@@ -57,7 +88,19 @@ def revoke_key(session: Session, key_id: str) -> None:
     row = session.get(ApiKeyRow, key_id)
     if row is None:
         raise NotFound(f"There is no API key {key_id}.")
+    return row
+
+
+def revoke_key(session: Session, key_id: str) -> bool:
+    """Make a key invalid for good; returns whether it was valid before.
+
+    Raises:
+        NotFound: There is no such key.
+    """
+    row = get(session, key_id)
+    was_valid = row.revoked_at is None
     row.revoked_at = row.revoked_at or utc_now()
+    return was_valid
 
 
 def _hash(key: str) -> str:

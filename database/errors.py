@@ -43,6 +43,14 @@ class Forbidden(AutoDistilError):
     title = "The API key lacks a scope"
 
 
+class IdempotencyKeyReused(AutoDistilError):
+    """Another request was made with the same `Idempotency-Key`."""
+
+    status = 422
+    type = "idempotency-key-reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
 class LeaseLost(AutoDistilError):
     """A worker no longer holds the extraction: another took it, or it was ended."""
 
@@ -65,3 +73,27 @@ class AttemptsExhausted(AutoDistilError):
     status = 500
     type = "attempts-exhausted"
     title = "The workers gave up"
+
+
+class TooManyRequests(AutoDistilError):
+    """A key, or an address without a valid one, asks too often."""
+
+    status = 429
+    type = "too-many-requests"
+    title = "Too many requests"
+
+
+class QuotaExceeded(AutoDistilError):
+    """A key has asked for as many extractions as it may in a day."""
+
+    status = 429
+    type = "quota-exceeded"
+    title = "The day's extractions are used up"
+
+
+class WebhookRefused(AutoDistilError):
+    """A webhook that the service will not call."""
+
+    status = 422
+    type = "webhook-refused"
+    title = "The webhook cannot be used"

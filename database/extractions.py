@@ -1,7 +1,8 @@
 """Extractions: every change of state, each with its event in the same transaction.
 
 A worker holds an extraction by a lease with an end. Whoever changes the row names the owner it
-believes in; a change that matches no row means that the lease was lost.
+believes in; a change that matches no row means that the lease was lost. An extraction that leads
+takes those that follow it along, see `database.followers`.
 """
 
 import datetime
@@ -12,26 +13,42 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError
+from database import events, followers, webhooks
 from database.errors import AttemptsExhausted, Canceled, Conflict, LeaseLost, NotFound
-from database.tables import WORKING, ArtifactRow, EventRow, ExtractionRow, State, utc_now
+from database.tables import WORKING, ArtifactRow, ExtractionRow, State, utc_now
 
 
-def create(session: Session, request: dict[str, Any], api_key_id: str | None) -> ExtractionRow:
-    """Add a queued extraction."""
-    row = ExtractionRow(request=request, api_key_id=api_key_id, state=State.QUEUED)
+def create(
+    session: Session,
+    request: dict[str, Any],
+    api_key_id: str | None,
+    webhook: dict[str, Any] | None = None,
+    fingerprint: str | None = None,
+) -> ExtractionRow:
+    """Add a queued extraction; one with a fingerprint waits for another, see `database.sharing`."""
+    row = ExtractionRow(
+        request=request, api_key_id=api_key_id, webhook=webhook, fingerprint=fingerprint
+    )
     session.add(row)
     session.flush()
-    _record(session, row.id, State.QUEUED)
-    return row
+    events.record(session, row.id, State.QUEUED)
+    return get(session, row.id)
 
 
-def get(session: Session, extraction_id: str) -> ExtractionRow:
+def get(session: Session, extraction_id: str, *, lock: bool = False) -> ExtractionRow:
     """An extraction.
+
+    Args:
+        session: A session.
+        extraction_id: Its id.
+        lock: Keep others from changing it until the transaction ends.
 
     Raises:
         NotFound: There is no such extraction.
     """
-    row = session.get(ExtractionRow, extraction_id, populate_existing=True)
+    row = session.get(
+        ExtractionRow, extraction_id, populate_existing=True, with_for_update=True if lock else None
+    )
     if row is None:
         raise NotFound(f"There is no extraction {extraction_id}.")
     return row
@@ -48,18 +65,6 @@ def device_of(session: Session, extraction_id: str) -> str | None:
     return device
 
 
-def list_page(
-    session: Session, limit: int, before: str | None = None, state: State | None = None
-) -> list[ExtractionRow]:
-    """Extractions from the newest on; `before` is the id that the last page ended with."""
-    query = select(ExtractionRow).order_by(ExtractionRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(ExtractionRow.id < before)
-    if state is not None:
-        query = query.where(ExtractionRow.state == state)
-    return list(session.scalars(query))
-
-
 def mark_sent(session: Session, extraction_id: str) -> None:
     """Note that a message about the extraction went to the broker."""
     session.execute(
@@ -68,11 +73,11 @@ def mark_sent(session: Session, extraction_id: str) -> None:
 
 
 def unsent(session: Session, resend_after: datetime.timedelta) -> list[str]:
-    """Queued extractions that no message is known to be under way for, the oldest first."""
+    """Extractions to be worked on without a message known to be under way, the oldest first."""
     sent_at = ExtractionRow.sent_at
     query = (
         select(ExtractionRow.id)
-        .where(ExtractionRow.state == State.QUEUED)
+        .where(ExtractionRow.state == State.QUEUED, followers.does_not_follow())
         .where(or_(sent_at.is_(None), sent_at < utc_now() - resend_after))
         .order_by(ExtractionRow.id)
         .limit(100)
@@ -83,11 +88,12 @@ def unsent(session: Session, resend_after: datetime.timedelta) -> list[str]:
 def claim(
     session: Session, extraction_id: str, owner: str, lease: datetime.timedelta
 ) -> ExtractionRow | None:
-    """Take a queued extraction, or return None if it is taken or ended."""
+    """Take a queued extraction, or return None if it is taken or ended, or follows another."""
     now = utc_now()
     changed = session.execute(
         update(ExtractionRow)
         .where(ExtractionRow.id == extraction_id, ExtractionRow.state == State.QUEUED)
+        .where(followers.does_not_follow())
         .values(
             state=State.SEARCHING,
             lease_owner=owner,
@@ -99,7 +105,7 @@ def claim(
     if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE's result has it
         return None
     row = get(session, extraction_id)
-    _record(session, extraction_id, State.SEARCHING, attempt=row.attempts)
+    events.record(session, extraction_id, State.SEARCHING, attempt=row.attempts)
     return row
 
 
@@ -130,7 +136,7 @@ def advance(session: Session, extraction_id: str, owner: str, state: State) -> N
         Canceled: The user asked it to stop.
     """
     _change(session, extraction_id, owner, WORKING, state=state)
-    _record(session, extraction_id, state)
+    events.record(session, extraction_id, state)
 
 
 def choose(
@@ -142,7 +148,8 @@ def choose(
 
 def note_miss(session: Session, extraction_id: str, miss: dict[str, Any]) -> None:
     """Record that a student was measured and missed the latency limit."""
-    session.add(EventRow(extraction_id=extraction_id, kind="missed", data=miss))
+    _lock(session, extraction_id)  # its events must appear in the order of their ids
+    events.record(session, extraction_id, "missed", **miss)
 
 
 def succeed(
@@ -152,51 +159,53 @@ def succeed(
     receipt: dict[str, Any],
     artifacts: list[ArtifactRow],
 ) -> None:
-    """End an extraction with its receipt and artifacts, all or nothing.
+    """End an extraction, and those that follow it, with its receipt and artifacts, all or nothing.
 
     Raises:
         LeaseLost: Another holds the extraction, or it ended.
         Canceled: The user asked it to stop.
     """
-    _end(session, extraction_id, owner, State.SUCCEEDED, WORKING, receipt=receipt)
+    led = _end(session, extraction_id, owner, State.SUCCEEDED, WORKING, receipt=receipt)
     session.add_all(artifacts)
+    if led:
+        followers.end_followers(session, get(session, extraction_id))
 
 
 def fail(session: Session, extraction_id: str, owner: str, error: AutoDistilError) -> None:
-    """End an extraction with a problem."""
-    _end(session, extraction_id, owner, State.FAILED, problem=error.problem())
+    """End an extraction, and those that follow it, with a problem."""
+    if _end(session, extraction_id, owner, State.FAILED, problem=error.problem()):
+        followers.end_followers(session, get(session, extraction_id))
 
 
 def finish_cancel(session: Session, extraction_id: str, owner: str) -> None:
     """End an extraction that its worker has stopped working on."""
-    _end(session, extraction_id, owner, State.CANCELED)
+    _end(session, extraction_id, owner, State.CANCELED, [State.CANCELING])
 
 
 def request_cancel(session: Session, extraction_id: str) -> ExtractionRow:
     """Ask an extraction to stop: a queued one ends at once, a working one at its next step.
 
+    One that is stopping, or has, stays as it is. The oldest that follows it leads from now on.
+
     Raises:
         NotFound: There is no such extraction.
-        Conflict: It has ended.
+        Conflict: It has ended otherwise.
     """
-    now = utc_now()
-    steps: tuple[tuple[State, Sequence[State], dict[str, Any]], ...] = (
-        (State.CANCELED, [State.QUEUED], {"finished_at": now}),
-        (State.CANCELING, WORKING, {}),
-    )
-    # A job may go from queued to working and back while it is looked at.
-    while (row := get(session, extraction_id)).state in (State.QUEUED, *WORKING):
-        for target, states, values in steps:
-            changed = session.execute(
-                update(ExtractionRow)
-                .where(ExtractionRow.id == extraction_id, ExtractionRow.state.in_(states))
-                .values(state=target, **values)
-            )
-            if changed.rowcount:  # type: ignore[attr-defined]
-                _record(session, extraction_id, target)
-                break
-    if row.state not in (State.CANCELED, State.CANCELING):
+    row = get(session, extraction_id, lock=True)
+    if row.state in (State.CANCELING, State.CANCELED):
+        return row
+    if row.state not in (State.QUEUED, *WORKING):
         raise Conflict(f"Extraction {extraction_id} has ended: {row.state}.", state=row.state)
+    led, row.leader_key = row.leader_key, None
+    if row.state == State.QUEUED:
+        row.state, row.finished_at = State.CANCELED, utc_now()
+        webhooks.enqueue(session, extraction_id)
+    else:
+        row.state = State.CANCELING
+    session.flush()
+    events.record(session, extraction_id, row.state)
+    if led:
+        followers.pass_on(session, led)
     return row
 
 
@@ -225,7 +234,7 @@ def recover(session: Session, max_attempts: int, dead_owner: str | None = None) 
             fail(session, row.id, owner, problem)
         else:
             _change(session, row.id, owner, state=State.QUEUED, lease_owner=None, sent_at=None)
-            _record(session, row.id, State.QUEUED, reason="the worker was lost")
+            events.record(session, row.id, State.QUEUED, reason="the worker was lost")
             queued.append(row.id)
     return queued
 
@@ -240,20 +249,22 @@ def _end(
     state: State,
     states: Sequence[State] = _HELD,
     **values: Any,
-) -> None:
-    _change(
-        session,
-        extraction_id,
-        owner,
-        states,
-        state=state,
-        lease_owner=None,
-        lease_expires_at=None,
-        finished_at=utc_now(),
-        **values,
-    )
+) -> str | None:
+    """Returns the fingerprint of those that follow, if the extraction led."""
+    led = _lock(session, extraction_id)
+    values |= {"lease_owner": None, "lease_expires_at": None, "finished_at": utc_now()}
+    _change(session, extraction_id, owner, states, state=state, leader_key=None, **values)
     detail = values.get("problem") or {}
-    _record(session, extraction_id, state, **({"problem": detail["type"]} if detail else {}))
+    problem = {"problem": detail["type"]} if detail else {}
+    events.record(session, extraction_id, state, **problem)
+    webhooks.enqueue(session, extraction_id)
+    return led
+
+
+def _lock(session: Session, extraction_id: str) -> str | None:
+    """Keep others from changing a row until the transaction ends; returns its leader key."""
+    query = select(ExtractionRow.leader_key).where(ExtractionRow.id == extraction_id)
+    return session.scalar(query.with_for_update())
 
 
 def _change(
@@ -275,7 +286,3 @@ def _change(
         if (row.state, row.lease_owner) == (State.CANCELING, owner):
             raise Canceled("Canceled on request.")
         raise LeaseLost(f"{owner} no longer holds extraction {extraction_id}.")
-
-
-def _record(session: Session, extraction_id: str, kind: State, **data: Any) -> None:
-    session.add(EventRow(extraction_id=extraction_id, kind=kind, data=data))

@@ -262,7 +262,7 @@ class ArtifactRow(Base):
     extraction_id: Mapped[str] = mapped_column(ForeignKey("extractions.id"))
     name: Mapped[str] = mapped_column(String(100))
     format: Mapped[str] = mapped_column(String(50))
-    sha256: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 

@@ -9,14 +9,32 @@ from fastapi import FastAPI
 import autodistil
 from database.session import open_engine, session_factory
 from models_store.artifacts import FolderStore
-from service import problems
+from service import openapi, problems
 from service.catalogue import Catalogue
 from service.dependencies import Parts
 from service.limits import BodyLimit
-from service.routers import admin, artifacts, devices, extractions, health, superlms
+from service.rate_limits import RateLimiter, RateLimitHeaders
+from service.routers import (
+    admin,
+    aliases,
+    api_keys,
+    artifacts,
+    devices,
+    events,
+    extractions,
+    health,
+    registrations,
+    superlms,
+    webhooks,
+)
+from service.routers import problems as problem_pages
+from service.schemas.webhooks import describe
 from service.sweeper import sweep_forever
+from service.uploads import UPLOAD_PATH
+from service.waiting import Watcher
 from worker.queue import make_celery
 from worker.settings import Settings
+from worker.webhooks import Deliveries
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -27,21 +45,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     engine = open_engine(settings.database_url)
+    sessions = session_factory(engine)
     parts = Parts(
         settings=settings,
-        sessions=session_factory(engine),
+        sessions=sessions,
         store=FolderStore(settings.artifacts_dir),
         celery=make_celery(settings.broker_url),
         catalogue=Catalogue(),
+        rate_limiter=RateLimiter(settings.broker_url),
+        watcher=Watcher(sessions),
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(sweep_forever(parts.sessions, parts.celery, settings))
+        deliveries = Deliveries(parts.sessions, settings, describe)
+        webhook_calls = asyncio.create_task(deliveries.run())
         yield
-        sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        for task in (sweeper, webhook_calls):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        parts.rate_limiter.close()
         parts.celery.close()
         engine.dispose()
 
@@ -50,10 +75,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=autodistil.__version__,
         summary="POST a budget and get a student checkpoint.",
         lifespan=lifespan,
+        webhooks=webhooks.messages,
     )
     app.state.parts = parts
     problems.install(app)
-    app.add_middleware(BodyLimit)
-    for module in (extractions, artifacts, superlms, devices, admin, health):
+    app.add_middleware(BodyLimit, streamed={("POST", UPLOAD_PATH)})
+    app.add_middleware(RateLimitHeaders)
+    app.include_router(artifacts.deletion)
+    for module in (
+        extractions,
+        events,
+        artifacts,
+        webhooks,
+        superlms,
+        devices,
+        admin,
+        registrations,
+        aliases,
+        api_keys,
+        health,
+        problem_pages,
+    ):
         app.include_router(module.router)
+    openapi.install(app)
     return app

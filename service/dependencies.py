@@ -10,10 +10,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from database import api_keys
+from database.errors import Unauthorized
 from database.session import SessionFactory, reading
 from database.tables import ApiKeyRow
 from models_store.artifacts import ArtifactStore
 from service.catalogue import Catalogue
+from service.rate_limits import RateLimiter, limit
+from service.waiting import Watcher
 from worker.settings import Settings
 
 
@@ -26,9 +29,11 @@ class Parts:
     store: ArtifactStore
     celery: Celery
     catalogue: Catalogue
+    rate_limiter: RateLimiter
+    watcher: Watcher
 
 
-def get_parts(request: Request) -> Parts:
+async def get_parts(request: Request) -> Parts:  # not worth a thread, which others would get
     """The parts of this service."""
     parts: Parts = request.app.state.parts
     return parts
@@ -58,21 +63,32 @@ _bearer = HTTPBearer(auto_error=False, description="An API key.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def _extract_key(credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
-    return _authenticate(credentials, parts, "extract")
+def _extract_key(request: Request, credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
+    return _authenticate(request, credentials, parts, "extract")
 
 
-def _admin_key(credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
-    return _authenticate(credentials, parts, "admin")
+def _admin_key(request: Request, credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
+    return _authenticate(request, credentials, parts, "admin")
 
 
 def _authenticate(
-    credentials: HTTPAuthorizationCredentials | None, parts: Parts, scope: str
+    request: Request, credentials: HTTPAuthorizationCredentials | None, parts: Parts, scope: str
 ) -> ApiKeyRow:
-    """Check the key in a session of its own, closed before the route opens one."""
+    """Check and count a key in a session of its own, closed before the route opens one."""
     key = credentials.credentials if credentials else None
-    with reading(parts.sessions) as session:
-        return api_keys.authenticate(session, key, scope)
+    limiter, settings = parts.rate_limiter, parts.settings
+    try:
+        with reading(parts.sessions) as session:
+            row = api_keys.find(session, key)
+    except Unauthorized:
+        address = request.client.host if request.client else "unknown"
+        limit(request, limiter, f"address:{address}", settings.failed_logins_per_minute)
+        raise
+    own = row.requests_per_minute
+    limit(request, limiter, f"key:{row.id}", settings.requests_per_minute if own is None else own)
+    # Counted before: requests that the key may not make are requests, too.
+    api_keys.check_scope(row, scope)
+    return row
 
 
 ExtractKey = Annotated[ApiKeyRow, Depends(_extract_key)]

@@ -1,21 +1,35 @@
 """A bound on the size of request bodies, enforced while they arrive."""
 
+from collections.abc import Collection
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import problem_response
+from service.problem_types import TooLarge
+from service.problems import answer
 
 MAX_BODY_BYTES = 1 << 20
 
 
 class BodyLimit:
-    """Answers 413 to a body over the limit, whether or not its length was announced."""
+    """Answers 413 to a body over the limit, whether or not its length was announced.
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    Args:
+        app: What answers all other requests.
+        max_bytes: The limit.
+        streamed: Method and path of the requests that count their bodies themselves.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int = MAX_BODY_BYTES,
+        streamed: Collection[tuple[str, str]] = (),
+    ) -> None:
+        self._app, self._max_bytes, self._streamed = app, max_bytes, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a counted body."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (scope["method"], scope["path"]) in self._streamed:
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
@@ -34,13 +48,8 @@ class BodyLimit:
             if not message.get("more_body"):
                 break
         if too_large:
-            response = problem_response(
-                "too-large",
-                "The request is too large",
-                413,
-                f"A request body may have {self._max_bytes:,} bytes.",
-                {"Connection": "close"},
-            )
+            error = TooLarge(f"A request body may have {self._max_bytes:,} bytes.")
+            response = answer(error, {"Connection": "close"})
             await response(scope, receive, send)
             return
         replayed = False

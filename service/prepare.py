@@ -1,7 +1,7 @@
 """Makes a database and a store ready for the first request: `python -m service.prepare`.
 
-The schema is brought up to date, the shipped SuperLMs are registered, and an admin key is written
-if there is none yet. Doing it again changes nothing.
+The schema is brought up to date, the shipped SuperLMs are registered, and an admin key and a secret
+that signs webhooks are written if there are none yet. Doing it again changes nothing.
 """
 
 import os
@@ -10,8 +10,9 @@ from pathlib import Path
 from database import api_keys
 from database.session import migrate, open_engine, session_factory
 from models_store import shipped_bundles
-from service.registration import register_bundle
+from worker.entry import register_bundle
 from worker.settings import Settings
+from worker.webhooks import new_secret
 
 
 def prepare(settings: Settings) -> Path:
@@ -33,6 +34,9 @@ def prepare(settings: Settings) -> Path:
             _, key = api_keys.create_key(session, "first admin key", ["admin"])
         # After the commit: a file left by a crash before it would hold a key that never works.
         _write_secret(key_file, key)
+    webhook_secret = settings.webhook_secret_file
+    if not webhook_secret.is_file():
+        _write_secret(webhook_secret, new_secret())
     engine.dispose()
     return key_file
 

@@ -1,7 +1,8 @@
 """Every error as RFC 9457 `application/problem+json`, in one place."""
 
+import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,12 +11,21 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 
 from autodistil.errors import AutoDistilError
+from database.errors import NotFound
+from service.problem_types import (
+    PROBLEM_TYPES,
+    InvalidRequest,
+    MethodNotAllowed,
+    TooLarge,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
-PROBLEM_TYPES = "https://autodistil.dev/problems/"
+PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
@@ -34,22 +44,27 @@ def problem_object(error: dict[str, Any]) -> dict[str, Any]:
     return {**error, "type": PROBLEM_TYPES + error["type"]}
 
 
-def problem_response(
-    type_: str, title: str, status: int, detail: str, headers: dict[str, str] | None = None,
-    **members: Any,
-) -> Response:  # fmt: skip
-    """An answer that carries a problem."""
+def answer(
+    error: AutoDistilError, headers: Mapping[str, str] | None = None, status: int | None = None
+) -> Response:
+    """An answer that carries a problem.
+
+    Args:
+        error: The problem.
+        headers: Further headers.
+        status: Another than the error's own.
+    """
+    content = problem_object(error.problem()) | ({"status": status} if status else {})
+    all_headers = dict(headers or {})
+    if error.status == 401:
+        all_headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after" in error.members:
+        all_headers["Retry-After"] = str(error.members["retry_after"])
     return JSONResponse(
-        {
-            "type": PROBLEM_TYPES + type_,
-            "title": title,
-            "status": status,
-            "detail": detail,
-            **members,
-        },
-        status_code=status,
-        headers=headers,
-        media_type="application/problem+json",
+        content,
+        status_code=content["status"],
+        headers=all_headers,
+        media_type=PROBLEM_MEDIA_TYPE,
     )
 
 
@@ -64,10 +79,7 @@ def install(app: FastAPI) -> None:
 
 async def _autodistil_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AutoDistilError)  # noqa: S101 -- registered for this type only
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return problem_response(
-        error.type, error.title, error.status, error.detail, headers, **error.members
-    )
+    return answer(error)
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
@@ -77,56 +89,65 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
         for item in error.errors()
     ]
     detail = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:3])
-    return problem_response(
-        "invalid-request", "The request is not valid", 422, detail, errors=errors[:20]
-    )
+    return answer(InvalidRequest(detail, errors=errors[:20]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    titles = {
-        404: ("not-found", "There is nothing here"),
-        405: ("method-not-allowed", "No such method here"),
-    }
-    type_, title = titles.get(error.status_code, ("invalid-request", "The request is not valid"))
-    headers = dict(error.headers or {})
-    return problem_response(type_, title, error.status_code, str(error.detail), headers)
+    kinds = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge, 503: Unavailable}
+    kind = kinds.get(error.status_code, InvalidRequest)
+    if kind is MethodNotAllowed and (allowed := _methods_of(request)):
+        detail = f"{request.method} is none of the methods of this path: {allowed}."
+        return answer(MethodNotAllowed(detail), {"Allow": allowed})
+    # 400 is of a body that is no text; one that is no JSON gets 422, too.
+    status = None if error.status_code == 400 else error.status_code
+    return answer(kind(str(error.detail)), error.headers, status)
+
+
+def _methods_of(request: Request) -> str:
+    """The methods of a path; Starlette knows only those of the first route that has it."""
+    paths, path = request.app.openapi()["paths"], request.url.path
+    known = [path] if path in paths else [p for p in paths if compile_path(p)[0].match(path)]
+    return ", ".join(sorted({method.upper() for name in known for method in paths[name]}))
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
     log.error("database: %s", error)
-    return problem_response(
-        "unavailable",
-        "The service cannot work right now",
-        503,
-        "The database does not answer. Try again in a few seconds.",
-        {"Retry-After": "5"},
+    return answer(
+        Unavailable("The database does not answer. Try again in a few seconds.", retry_after=5)
     )
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(
-        "internal-error",
-        "Something went wrong on our side",
-        500,
-        "The request failed unexpectedly; the service's log has the reason.",
+    return answer(
+        AutoDistilError("The request failed unexpectedly; the service's log has the reason.")
     )
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI descriptions of the problems that an operation answers with."""
-    descriptions: Sequence[tuple[int, str]] = (
-        (401, "No valid API key"),
-        (403, "The API key lacks the scope"),
-        (404, "Not found"),
-        (409, "Conflict"),
-        (422, "The request or the budget cannot be met"),
-        (503, "A part of the service is away"),
-    )
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    """OpenAPI descriptions of the problems that an operation answers with, by their status.
+
+    What every operation may answer with is added in `service.openapi`.
+    """
+    descriptions = {
+        400: "The request broke off",
+        401: "No valid API key",
+        403: "The API key lacks the scope",
+        404: "Not found",
+        406: "No such representation",
+        409: "The request conflicts with what is there",
+        410: "No longer stored",
+        412: "A condition of the request does not hold",
+        413: "The request is too large",
+        415: "A body of this type is not taken",
+        416: "No such range",
+        422: "The request is not valid, or cannot be met",
+        429: "Too many requests, or the day's extractions are used up",
+        503: "A part of the service is away",
+    }
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": text, "content": content}
-        for status, text in descriptions
-        if status in statuses
+        status: {"description": descriptions[status], "content": copy.deepcopy(content)}
+        for status in sorted(set(statuses))
     }

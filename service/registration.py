@@ -1,58 +1,52 @@
-"""From a bundle on disk to a ready SuperLM: checked, copied, entered in the catalogue."""
+"""How a registration begins: its source is checked, its row and audit entry are written."""
 
-import shutil
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
-from autodistil.errors import InvalidBundle, InvalidInput
-from autodistil.superlm.bundle import SuperLM, copy_bundle, open_superlm
-from database import superlms
-from database.errors import Conflict
-from database.tables import SuperLMRow
+from autodistil.errors import InvalidInput
+from database import audit, registrations
+from database.tables import RegistrationRow
+from service.dependencies import Parts
+from worker.queue import send_registration
 
 
-def register_bundle(session: Session, source: Path, superlms_dir: Path) -> tuple[SuperLMRow, bool]:
-    """Register a bundle; the same bundle again is not an error.
+def begin(
+    session: Session, registration_id: str, source: dict[str, Any], api_key_id: str
+) -> RegistrationRow:
+    """Queue a registration.
 
     Args:
         session: A session; the row appears when it commits.
-        source: Folder of the bundle.
-        superlms_dir: Where the bundle is copied to, as `name@version`.
-
-    Returns:
-        The row, and whether it is new.
-
-    Raises:
-        InvalidBundle: Says what is wrong with the bundle.
-        Conflict: The name and version are taken by another bundle.
+        registration_id: From `database.tables.new_id`.
+        source: `path`, `url` and `sha256`, or `upload` (the hash of the archive).
+        api_key_id: Whose key asks.
     """
-    superlm = open_superlm(source)
-    spec = superlm.spec
-    superlms.lock(session)  # two copies into one folder would spoil each other
-    existing = superlms.find(session, spec.name, spec.version)
-    if existing is not None:
-        if existing.sha256 == superlm.sha256:
-            return existing, False
-        raise Conflict(
-            f"{spec.reference} is registered with other content; versions never change. "
-            "Register it under a new version.",
-            registered_sha256=existing.sha256,
-        )
-    return superlms.register(session, _copy(superlm, superlms_dir / spec.reference)), True
+    row = registrations.create(session, registration_id, source, api_key_id)
+    audit.record(
+        session,
+        api_key_id,
+        audit.Action.SUPERLM_REGISTER,
+        registration_id,
+        **shown_source(source),
+    )
+    return row
 
 
-def _copy(superlm: SuperLM, target: Path) -> SuperLM:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():  # left by a registration that died before its row was committed
-        try:
-            left = open_superlm(target)
-            if left.sha256 == superlm.sha256:
-                return left
-        except InvalidBundle:
-            pass
-        shutil.rmtree(target)
-    return copy_bundle(superlm, target)
+def tell_workers(parts: Parts, registration_id: str) -> None:
+    """Send a message about a registration that has been committed."""
+    if send_registration(parts.celery, registration_id):
+        with parts.sessions.begin() as session:
+            registrations.mark_sent(session, registration_id)
+
+
+def shown_source(source: dict[str, Any]) -> dict[str, Any]:
+    """A source without what may be secret: the query of a URL often is a signature."""
+    if "url" not in source:
+        return source
+    return {**source, "url": urlsplit(source["url"])._replace(query="").geturl()}
 
 
 def check_path(path: Path, roots: list[Path]) -> Path:

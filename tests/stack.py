@@ -45,9 +45,25 @@ class Stack:
         """POST an extraction that must be accepted."""
         body = {"teacher": "all-MiniLM-L6-v2", "budget": budget, **more}
         response = self.http.post("/v1/extractions", json=body)
-        assert response.status_code == 202, response.text
+        assert response.status_code in (200, 202), response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+    def register(self, body: dict[str, str]) -> dict[str, Any]:
+        """POST a registration that must be accepted, and wait until it has ended."""
+        response = self.http.post("/v1/admin/superlms", json=body)
+        assert response.status_code == 202, response.text
+        return self.wait_registration(response.headers["location"])
+
+    def wait_registration(self, location: str, timeout: float = 60.0) -> dict[str, Any]:
+        """Poll a registration until it has ended."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            answer: dict[str, Any] = self.http.get(location).json()
+            if answer["state"] in ("ready", "failed"):
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(f"still {answer['state']}: {self.worker.last_lines()}")
 
     def wait(self, extraction_id: str, timeout: float = 60.0) -> dict[str, Any]:
         """Poll an extraction until it has ended."""
@@ -123,6 +139,14 @@ def running_stack(folder: Path, database_url: str, broker_url: str) -> Iterator[
         "AUTODISTIL_RESEND_SECONDS": "3",
         "AUTODISTIL_THREADS": "1",
         "AUTODISTIL_DEVICE": DEVICE,
+        "AUTODISTIL_PRESENCE_SECONDS": "0.3",
+        "AUTODISTIL_MAX_UPLOAD_BYTES": "50000000",
+        "AUTODISTIL_BUNDLE_HOSTS": '["127.0.0.1", "bundles.example.com"]',
+        # Counted, but never reached by tests that ask again and again.
+        "AUTODISTIL_REQUESTS_PER_MINUTE": "1000000",
+        "AUTODISTIL_FAILED_LOGINS_PER_MINUTE": "1000000",
+        "AUTODISTIL_DEVELOPMENT_WEBHOOKS": "true",
+        "AUTODISTIL_WEBHOOK_RETRY_SECONDS": "[0.1, 0.1]",
     }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ from autodistil.extraction.receipt import Miss, Receipt
 from autodistil.search.budget import Budget
 from autodistil.search.search import Choice
 from autodistil.selection.on_device import extract_best
-from database import devices, extractions, superlms
+from database import artifacts, devices, extractions, superlms
 from database.errors import Canceled, LeaseLost
 from database.session import reading
 from database.tables import ArtifactRow, State
@@ -134,6 +134,10 @@ def _finish(
         size_bytes=stored.size_bytes,
     )
     with workshop.sessions.begin() as session:
+        artifacts.lock(session, [stored.sha256])
+        if not workshop.store.path(stored.sha256).is_file():
+            # An equal file was there, and was deleted with its extraction before it was locked.
+            workshop.store.put(archive)
         extractions.succeed(
             session, extraction_id, owner, receipt.model_dump(mode="json"), [artifact]
         )

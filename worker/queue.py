@@ -1,7 +1,7 @@
 """The Celery application as a sender sees it: no tasks, no torch.
 
-A message carries an extraction's id or a device's name and nothing else; the row is the truth about
-the job, and a message that is lost or arrives twice changes nothing.
+A message carries the id of an extraction or a registration, or the name of a device, and nothing
+else. The row is the truth about the work: a message that is lost or arrives twice changes nothing.
 """
 
 from celery import Celery
@@ -9,8 +9,9 @@ from kombu.exceptions import OperationalError
 
 EXTRACT_TASK = "worker.extract"
 PROFILE_TASK = "worker.profile"
+REGISTER_TASK = "worker.register"
 QUEUE = "extractions"
-"""Of extractions that any worker may do."""
+"""Of work that any worker may do."""
 
 
 def device_queue(device: str) -> str:
@@ -72,6 +73,15 @@ def send_profiling(app: Celery, device: str) -> bool:
         Whether the broker took the message; if not, the sweeper sends it later.
     """
     return _send(app, PROFILE_TASK, device, device_queue(device))
+
+
+def send_registration(app: Celery, registration_id: str) -> bool:
+    """Tell the workers about a bundle that waits to be registered.
+
+    Returns:
+        Whether the broker took the message; if not, the sweeper sends it later.
+    """
+    return _send(app, REGISTER_TASK, registration_id, QUEUE)
 
 
 def _send(app: Celery, task: str, argument: str, queue: str) -> bool:

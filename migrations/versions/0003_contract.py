@@ -32,6 +32,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("deleted_at", TIME, nullable=True))
         table.create_unique_constraint("uq_extractions_leader_key", ["leader_key"])
         table.create_index("ix_extractions_fingerprint_state", ["fingerprint", "state"])
+    op.create_index("ix_artifacts_sha256", "artifacts", ["sha256"])
     op.create_table(
         "registrations",
         _string("id", 36),
@@ -148,6 +149,7 @@ def downgrade() -> None:
         "registrations",
     ):
         op.drop_table(name)
+    op.drop_index("ix_artifacts_sha256", "artifacts")
     with op.batch_alter_table("extractions") as table:
         table.drop_index("ix_extractions_fingerprint_state")
         table.drop_constraint("uq_extractions_leader_key", type_="unique")

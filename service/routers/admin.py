@@ -1,76 +1,81 @@
-"""For admins: register SuperLMs, make and revoke API keys."""
+"""For admins: deprecate and delete versions of SuperLMs, list workers, read the audit trail."""
 
-import pathlib
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query
 
-from database import api_keys
+from database import audit, superlm_deletion, superlms, workers
+from models_store.uploads import Uploads
 from service.dependencies import AdminKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
-from service.registration import check_path, register_bundle
-from service.schemas.admin import (
-    ApiKey,
-    ApiKeyList,
-    ApiKeyRequest,
-    NewApiKey,
-    RegistrationRequest,
-)
-from service.schemas.superlms import SuperLMSummary
+from service.schemas.audit import AuditEntry, AuditList, AuditQuery
+from service.schemas.superlms import DeprecationRequest, SuperLMSummary
+from service.schemas.workers import Worker, WorkerList
+from worker.entry import remove_folder
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
+Version = Annotated[
+    str,
+    Path(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}@[0-9]{1,7}$",
+        description="`name@version`; an alias would not say which version is meant.",
+    ),
+]
 
-@router.post(
-    "/superlms",
-    status_code=201,
-    operation_id="register_superlm",
-    responses={200: {"model": SuperLMSummary}, **responses(401, 403, 409, 422)},
+
+@router.patch(
+    "/superlms/{reference}",
+    operation_id="deprecate_superlm",
+    responses=responses(401, 403, 404, 422),
 )
-def register_superlm(
-    body: RegistrationRequest,
-    key: AdminKey,
-    parts: PartsDep,
-    session: WriteSession,
-    response: Response,
+def deprecate_superlm(
+    reference: Version, body: DeprecationRequest, key: AdminKey, session: WriteSession
 ) -> SuperLMSummary:
-    """Register a bundle that lies on the server.
+    """Say why a version should not be used any more; null takes that back.
 
-    It is checked (strict spec, safetensors only, every tensor and hash), copied, and then ready.
-    A bundle that is refused leaves nothing behind. The same bundle again answers 200.
+    A deprecated version is chosen only by who names it: it is left out of a teacher's choice, and
+    is never `latest`.
     """
-    path = check_path(pathlib.Path(body.path), parts.settings.bundle_roots)
-    row, new = register_bundle(session, path, parts.settings.superlms_dir)
-    response.status_code = 201 if new else 200
-    response.headers["Location"] = f"/v1/superlms/{row.name}@{row.version}"
+    row = superlms.deprecate(session, reference, body.deprecated)
+    audit.record(session, key.id, audit.Action.SUPERLM_DEPRECATE, reference, reason=body.deprecated)
     return SuperLMSummary.of(row)
 
 
-@router.post(
-    "/api-keys", status_code=201, operation_id="create_api_key", responses=responses(401, 403, 422)
-)
-def create_api_key(body: ApiKeyRequest, key: AdminKey, session: WriteSession) -> NewApiKey:
-    """Make a key; its text is shown this once."""
-    row, text = api_keys.create_key(session, body.label, list(set(body.scopes)))
-    return NewApiKey(**ApiKey.fields_of(row), key=text)
-
-
-@router.get("/api-keys", operation_id="list_api_keys", responses=responses(401, 403))
-def list_api_keys(key: AdminKey, session: ReadSession) -> ApiKeyList:
-    """All keys, without their secrets."""
-    return ApiKeyList(
-        items=[ApiKey(**ApiKey.fields_of(row)) for row in api_keys.list_keys(session)]
-    )
-
-
 @router.delete(
-    "/api-keys/{key_id}",
+    "/superlms/{reference}",
     status_code=204,
-    operation_id="revoke_api_key",
-    responses=responses(401, 403, 404),
+    operation_id="delete_superlm",
+    responses=responses(401, 403, 404, 409, 422),
 )
-def revoke_api_key(
-    key_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")], key: AdminKey, session: WriteSession
-) -> None:
-    """Make a key invalid for good."""
-    api_keys.revoke_key(session, key_id)
+def delete_superlm(reference: Version, key: AdminKey, parts: PartsDep) -> None:
+    """Delete a version for good, unless an alias or an extraction under way needs it.
+
+    Extractions that have ended keep their receipts, which name the SuperLM with its hash, and
+    their artifacts.
+    """
+    with parts.sessions.begin() as session:
+        row = superlm_deletion.delete(session, reference)
+        audit.record(session, key.id, audit.Action.SUPERLM_DELETE, reference, sha256=row.sha256)
+    remove_folder(parts.sessions, row, Uploads(parts.settings.uploads_dir))
+
+
+@router.get("/workers", operation_id="list_workers", responses=responses(401, 403))
+def list_workers(key: AdminKey, parts: PartsDep, session: ReadSession) -> WorkerList:
+    """The workers with their machines and what they do; one that died is listed for a day."""
+    owned = workers.owned(session)
+    seconds = parts.settings.presence_seconds
+    return WorkerList(items=[Worker.of(row, owned, seconds) for row in workers.list_all(session)])
+
+
+@router.get("/audit", operation_id="list_audit", responses=responses(401, 403, 422))
+def list_audit(
+    key: AdminKey, session: ReadSession, query: Annotated[AuditQuery, Query()]
+) -> AuditList:
+    """What admins did, the newest first."""
+    rows = audit.list_page(session, query.limit + 1, query.cursor, query.action, query.api_key_id)
+    shown = rows[: query.limit]
+    return AuditList(
+        items=[AuditEntry.of(row) for row in shown],
+        next_cursor=shown[-1].id if len(rows) > query.limit else None,
+    )

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Path, Response
 
 from autodistil.latency.conditions import DeviceName
 from autodistil.latency.device_profile import ProfilingRequest
-from database import devices
+from database import audit, devices
 from service.dependencies import AdminKey, ExtractKey, PartsDep, ReadSession, WriteSession
 from service.problems import responses
+from service.schemas.base import PlainNumbers
 from service.schemas.devices import Device, DeviceDetail, DeviceList
 from worker.queue import send_profiling
 
@@ -40,7 +41,7 @@ def profile_device(
     key: AdminKey,
     parts: PartsDep,
     response: Response,
-    body: ProfilingRequest | None = None,
+    body: Annotated[ProfilingRequest | None, PlainNumbers] = None,
 ) -> Device:
     """Have a worker on the device measure students and fit a predictor; poll the `Location`.
 
@@ -50,6 +51,7 @@ def profile_device(
     request = (body or ProfilingRequest()).model_dump(mode="json")
     with parts.sessions.begin() as session:
         row = devices.request_profiling(session, name, request)
+        audit.record(session, key.id, audit.Action.DEVICE_PROFILE, name)
     # After the commit: a message about a row that nobody can see yet would be dropped.
     if send_profiling(parts.celery, name):
         with parts.sessions.begin() as session:
@@ -67,3 +69,4 @@ def profile_device(
 def delete_device(name: Name, key: AdminKey, session: WriteSession) -> None:
     """Forget a device and its profile; a profiling under way is dropped."""
     devices.delete(session, name)
+    audit.record(session, key.id, audit.Action.DEVICE_FORGET, name)

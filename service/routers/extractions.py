@@ -2,18 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from autodistil.selection.on_text import read_sentences
-from database import devices, extractions, superlms
+from database import extraction_list, extractions, followers
 from database.session import reading
-from database.tables import State
-from models_store.texts import put_text
-from service.dependencies import ExtractKey, PartsDep, ReadSession, WriteSession
+from database.tables import TERMINAL
+from service.acceptance import accept, send
+from service.dependencies import ExtractKey, Parts, PartsDep, ReadSession
+from service.idempotency import REPLAYED, IdempotencyKey
+from service.preferences import WaitSeconds, applied
 from service.problems import responses
-from service.schemas.extractions import Extraction, ExtractionList, ExtractionRequest, TextReference
-from worker.domain import check_teachers
-from worker.queue import send_extraction
+from service.schemas.extraction_list import ExtractionList, ExtractionQuery
+from service.schemas.extractions import Extraction, ExtractionRequest
+from service.waiting import wait_for_end
 
 router = APIRouter(prefix="/v1/extractions", tags=["extractions"])
 
@@ -21,77 +23,100 @@ ExtractionId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
 
 
 @router.post(
-    "", status_code=202, operation_id="create_extraction", responses=responses(401, 403, 422)
+    "",
+    status_code=202,
+    operation_id="create_extraction",
+    responses={
+        200: {"model": Extraction, "description": "The job has ended already"},
+        **responses(401, 403, 413, 422, 429),
+    },
 )
-def create_extraction(
-    body: ExtractionRequest, key: ExtractKey, parts: PartsDep, response: Response
+async def create_extraction(
+    body: ExtractionRequest,
+    key: ExtractKey,
+    parts: PartsDep,
+    wait: WaitSeconds,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> Extraction:
     """Ask for the best student within a budget.
 
-    A budget that no student meets is refused at once. Otherwise the job is queued; poll the
-    `Location` until its state is `succeeded`, `failed`, or `canceled`. A limit on latency sends it
-    to a worker on the device named, which measures the student before it hands it over. With text,
-    the worker scores the best students anew on it before it chooses.
+    A budget that no student meets is refused at once. Otherwise the job is queued; follow its
+    `events`, or poll the `Location` until its state is `succeeded`, `failed`, or `canceled`. Equal
+    requests share one search: a result that is known is given at once, with the status 200.
+
+    A limit on latency sends the job to a worker on the device named, which measures the student
+    before it hands it over. With text, the worker scores the best students anew on it before it
+    chooses.
     """
-    with reading(parts.sessions) as session:
-        rows = superlms.resolve(session, body.teacher, body.superlm)
-        parts.catalogue.plan(rows, body.budget, devices.profiles_for(session, body.budget))
-    request = body.model_dump(mode="json", exclude_none=True)
-    if body.text is not None:
-        check_teachers(parts.settings.teachers, {row.spec["teacher"]["name"] for row in rows})
-        sentences = read_sentences(body.text, parts.settings.max_text_characters)
-        # The hash stands in the request, so that other text is another request.
-        request["text"] = TextReference(
-            sha256=put_text(parts.store, sentences),
-            sentences=len(sentences),
-            characters=sum(map(len, sentences)),
-        ).model_dump()
-    with parts.sessions.begin() as session:
-        row = extractions.create(session, request, key.id)
-        session.flush()
-        session.refresh(row)
-    # After the commit: a message about a row that nobody can see yet would be dropped.
-    device = body.budget.latency.device if body.budget.latency else None
-    if send_extraction(parts.celery, row.id, device):
-        with parts.sessions.begin() as session:
-            extractions.mark_sent(session, row.id)
-    response.headers["Location"] = f"/v1/extractions/{row.id}"
-    return Extraction.of(row)
+    accepted = await run_in_threadpool(accept, parts, body, key, idempotency_key)
+    extraction = Extraction.of(accepted.row)
+    if wait is not None and extraction.state not in TERMINAL:
+        await wait_for_end(parts.watcher, request, extraction.id, wait)
+        extraction = await run_in_threadpool(_read, parts, extraction.id)
+    response.status_code = 200 if extraction.state in TERMINAL else 202
+    response.headers["Location"] = f"/v1/extractions/{extraction.id}"
+    response.headers.update(applied(wait) | (REPLAYED if accepted.replayed else {}))
+    return extraction
 
 
-@router.get("", operation_id="list_extractions", responses=responses(401, 403, 422))
+@router.get("", operation_id="list_extractions", responses=responses(401, 403, 422, 429))
 def list_extractions(
-    key: ExtractKey,
-    session: ReadSession,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^[0-9a-f-]{36}$")] = None,
-    state: State | None = None,
+    key: ExtractKey, session: ReadSession, query: Annotated[ExtractionQuery, Query()]
 ) -> ExtractionList:
     """Extractions, the newest first."""
-    rows = extractions.list_page(session, limit + 1, before=cursor, state=state)
-    more = len(rows) > limit
+    filters = query.filters(key.id)
+    rows = extraction_list.list_page(session, query.limit + 1, query.cursor, filters)
+    more = len(rows) > query.limit
     return ExtractionList(
-        items=[Extraction.of(row) for row in rows[:limit]],
-        next_cursor=rows[limit - 1].id if more else None,
+        items=[Extraction.of(row) for row in rows[: query.limit]],
+        next_cursor=rows[query.limit - 1].id if more else None,
     )
 
 
-@router.get("/{extraction_id}", operation_id="get_extraction", responses=responses(401, 403, 404))
-def get_extraction(
-    extraction_id: ExtractionId, key: ExtractKey, session: ReadSession
+@router.get(
+    "/{extraction_id}",
+    operation_id="get_extraction",
+    responses=responses(401, 403, 404, 422, 429),
+)
+async def get_extraction(
+    extraction_id: ExtractionId,
+    key: ExtractKey,
+    parts: PartsDep,
+    wait: WaitSeconds,
+    request: Request,
+    response: Response,
 ) -> Extraction:
     """How an extraction stands."""
-    return Extraction.of(extractions.get(session, extraction_id))
+    extraction = await run_in_threadpool(_read, parts, extraction_id)
+    if wait is not None and extraction.state not in TERMINAL:
+        await wait_for_end(parts.watcher, request, extraction_id, wait)
+        extraction = await run_in_threadpool(_read, parts, extraction_id)
+    response.headers.update(applied(wait))
+    return extraction
 
 
 @router.post(
     "/{extraction_id}/cancel",
     status_code=202,
     operation_id="cancel_extraction",
-    responses=responses(401, 403, 404, 409),
+    responses=responses(401, 403, 404, 409, 422, 429),
 )
-def cancel_extraction(
-    extraction_id: ExtractionId, key: ExtractKey, session: WriteSession
-) -> Extraction:
-    """Stop an extraction; one that a worker is busy with ends at its next step."""
-    return Extraction.of(extractions.request_cancel(session, extraction_id))
+def cancel_extraction(extraction_id: ExtractionId, key: ExtractKey, parts: PartsDep) -> Extraction:
+    """Stop an extraction; one that a worker is busy with ends at its next step.
+
+    One that shares its search with others leaves it to them.
+    """
+    with parts.sessions.begin() as session:
+        row = extractions.request_cancel(session, extraction_id)
+        heir = followers.unsent_leader(session, row.fingerprint) if row.fingerprint else None
+    if heir is not None:
+        latency = row.request["budget"].get("latency") or {}
+        send(parts, heir, latency.get("device"))
+    return Extraction.of(row)
+
+
+def _read(parts: Parts, extraction_id: str) -> Extraction:
+    with reading(parts.sessions) as session:
+        return Extraction.of(extractions.get(session, extraction_id))

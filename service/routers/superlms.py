@@ -4,34 +4,45 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from database import devices, superlms
+from database import aliases, devices, superlms
 from service.dependencies import ExtractKey, PartsDep, ReadSession
 from service.problems import responses
-from service.schemas.plans import Plan, PlanRequest, Row
+from service.schemas.plans import Plan, PlanRequest, Row, SuperLMReference
 from service.schemas.superlms import (
     Frontier,
     FrontierQuery,
     SuperLMDetail,
     SuperLMList,
+    SuperLMQuery,
     SuperLMSummary,
 )
 
 router = APIRouter(prefix="/v1", tags=["superlms"])
 
-Reference = Annotated[str, Path(max_length=80, pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
-"""`name`, `name@latest`, or `name@version`."""
+Reference = Annotated[
+    SuperLMReference,
+    Path(description="`name`, `name@latest`, `name@version`, or `name@alias`."),
+]
 
 
-@router.get("/superlms", operation_id="list_superlms", responses=responses(401, 403))
-def list_superlms(key: ExtractKey, session: ReadSession) -> SuperLMList:
-    """Every registered SuperLM with the range of what its students cost."""
-    return SuperLMList(items=[SuperLMSummary.of(row) for row in superlms.list_all(session)])
+@router.get("/superlms", operation_id="list_superlms", responses=responses(401, 403, 422))
+def list_superlms(
+    key: ExtractKey, session: ReadSession, query: Annotated[SuperLMQuery, Query()]
+) -> SuperLMList:
+    """Registered SuperLMs, each with the range of what its students cost, by name and version."""
+    rows = superlms.list_page(
+        session, query.limit + 1, query.after, query.teacher, query.name, query.deprecated
+    )
+    items = [SuperLMSummary.of(row) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return SuperLMList(items=items, next_cursor=items[-1].superlm if more else None)
 
 
 @router.get("/superlms/{reference}", operation_id="get_superlm", responses=responses(401, 403, 404))
 def get_superlm(reference: Reference, key: ExtractKey, session: ReadSession) -> SuperLMDetail:
-    """A SuperLM with all its students, by `name`, `name@latest`, or `name@version`."""
-    return SuperLMDetail.of(superlms.get(session, reference))
+    """A SuperLM with all its students; a name alone means its newest that is not deprecated."""
+    row = superlms.get(session, reference)
+    return SuperLMDetail.describe(row, aliases.of_name(session, row.name))
 
 
 @router.get(

@@ -10,9 +10,23 @@ from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import Cost
 from database.tables import ArtifactRow, ExtractionRow, State
 from service.problems import Problem, problem_object
+from service.schemas.base import StrictRequest
 from service.schemas.plans import PlanRequest, Row
 
 Formats = Annotated[list[Literal["transformers"]], Field(min_length=1, max_length=1)]
+
+
+class Webhook(StrictRequest):
+    """What to call when the extraction has ended."""
+
+    url: Annotated[
+        str,
+        Field(
+            max_length=2000,
+            pattern=r"^https?://[A-Za-z0-9.:\[\]-]+([/?][\x21-\x7e]*)?$",
+            examples=["https://example.com/students"],
+        ),
+    ]
 
 
 class ExtractionRequest(PlanRequest):
@@ -29,6 +43,8 @@ class ExtractionRequest(PlanRequest):
     text: Annotated[list[str], Field(max_length=100_000)] | None = None
     """Sentences of your own domain in the order of the text. The best students within the budget
     are scored anew on them, and the receipt says whether that changed the choice."""
+    webhook: Webhook | None = None
+    """Called when the extraction has succeeded, failed, or been canceled."""
 
 
 class TextReference(BaseModel):
@@ -67,14 +83,18 @@ class Artifact(BaseModel):
         )
 
 
-_PERCENT = {
+PERCENT = {
     State.QUEUED: 0,
     State.SEARCHING: 10,
     State.SLICING: 30,
     State.EXPORTING: 50,
     State.VERIFYING: 75,
     State.CANCELING: 90,
+    State.SUCCEEDED: 100,
+    State.FAILED: 100,
+    State.CANCELED: 100,
 }
+"""How far an extraction is in each state."""
 
 
 class Extraction(BaseModel):
@@ -94,6 +114,8 @@ class Extraction(BaseModel):
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    deleted_at: datetime.datetime | None
+    """When its artifacts were deleted."""
 
     @classmethod
     def of(cls, row: ExtractionRow) -> Self:
@@ -103,7 +125,7 @@ class Extraction(BaseModel):
         return cls(
             id=row.id,
             state=state,
-            percent=_PERCENT.get(state, 100),
+            percent=PERCENT[state],
             attempts=row.attempts,
             request=AcceptedRequest.model_validate(row.request),
             superlm=chosen.superlm if chosen else None,
@@ -115,11 +137,5 @@ class Extraction(BaseModel):
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
+            deleted_at=row.deleted_at,
         )
-
-
-class ExtractionList(BaseModel):
-    """A page of extractions, the newest first."""
-
-    items: list[Extraction]
-    next_cursor: str | None

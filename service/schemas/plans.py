@@ -1,19 +1,26 @@
 """Plans: which SuperLMs, which budget, and the choice."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget
 from autodistil.search.search import Choice, Entry
-from service.schemas.base import StrictRequest
+from service.schemas.base import StrictRequest, refuse_disguised_numbers
 
 TeacherName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]
 SuperLMReference = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@(latest|[0-9]{1,7}))?$")
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@([0-9]{1,7}|[a-z][a-z0-9-]{0,63}))?$")
 ]
+"""`name`, `name@latest`, `name@version`, or `name@alias`."""
+
+
+def _check_latency(budget: Any) -> Any:
+    if isinstance(budget, dict):  # amounts may be text, such as 40%
+        refuse_disguised_numbers(budget.get("latency"))
+    return budget
 
 
 class PlanRequest(StrictRequest):
@@ -21,7 +28,7 @@ class PlanRequest(StrictRequest):
 
     teacher: TeacherName | None = None
     superlm: SuperLMReference | None = None
-    budget: Budget
+    budget: Annotated[Budget, BeforeValidator(_check_latency)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,9 +1,9 @@
 """The catalogue."""
 
 import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from autodistil.evaluation.quality import Score
 from autodistil.latency.conditions import (
@@ -16,10 +16,12 @@ from autodistil.latency.conditions import (
 from autodistil.search.budget import AXES, Budget
 from autodistil.search.fronts import CostAxis
 from autodistil.spaces.cost import Cost
+from autodistil.spaces.spec import Name
 from autodistil.superlm.entries import entries_of
 from database import superlms
 from database.tables import SuperLMRow
-from service.schemas.plans import Row
+from service.schemas.base import StrictRequest
+from service.schemas.plans import Row, TeacherName
 
 
 class Range(BaseModel):
@@ -44,6 +46,9 @@ class SuperLMSummary(BaseModel):
     tokens_seen: int
     held_out_sha256: str | None
     sha256: str
+    deprecated: Annotated[
+        str | None, Field(description="Why it should not be used any more; null if it may be.")
+    ]
     created_at: datetime.datetime
 
     @classmethod
@@ -69,6 +74,7 @@ class SuperLMSummary(BaseModel):
             "tokens_seen": spec.provenance.tokens_seen,
             "held_out_sha256": spec.provenance.held_out_sha256,
             "sha256": row.sha256,
+            "deprecated": row.deprecated,
             "created_at": row.created_at,
         }
 
@@ -81,14 +87,18 @@ class SuperLMSummary(BaseModel):
 class SuperLMDetail(SuperLMSummary):
     """A registered SuperLM with the cost of its teacher and all its students."""
 
+    aliases: Annotated[
+        dict[str, int], Field(description="Aliases of the name, and the versions they point to.")
+    ]
     teacher_cost: Cost
     candidates: list[Row]
 
     @classmethod
-    def of(cls, row: SuperLMRow) -> Self:
-        """From its row."""
+    def describe(cls, row: SuperLMRow, aliases: dict[str, int]) -> Self:
+        """From its row, and the aliases of its name."""
         return cls(
             **cls.fields_of(row),
+            aliases=aliases,
             teacher_cost=superlms.read_spec(row).teacher_cost,
             candidates=[Row.of(entry) for entry in entries_of([superlms.opened(row)])],
         )
@@ -120,8 +130,38 @@ class Frontier(BaseModel):
     items: list[Row]
 
 
+class SuperLMQuery(StrictRequest):
+    """Which SuperLMs are listed: those that meet all that is given."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}@[0-9]{1,7}$",
+            description="`next_cursor` of the page before.",
+        ),
+    ] = None
+    teacher: TeacherName | None = None
+    name: Name | None = None
+    deprecated: bool | None = None
+
+    @property
+    def after(self) -> tuple[str, int] | None:
+        """Name and version that the page before ended with."""
+        name, _, version = (self.cursor or "").partition("@")
+        return (name, int(version)) if version else None
+
+
 class SuperLMList(BaseModel):
-    """The catalogue."""
+    """A page of the catalogue, by name and version."""
 
     items: list[SuperLMSummary]
-    next_cursor: None = None
+    next_cursor: str | None
+
+
+class DeprecationRequest(StrictRequest):
+    """Why a version should not be used any more."""
+
+    deprecated: Annotated[
+        str | None, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")
+    ]

@@ -1,7 +1,7 @@
 import pytest
 
 from autodistil.superlm.bundle import SuperLM, open_superlm
-from database import superlms
+from database import aliases, extractions, superlm_deletion, superlms
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.session import SessionFactory
 from tests.factories import shipped_tiny
@@ -25,17 +25,19 @@ def test_references_find_the_newest_or_the_named_version(
             superlms.register(session, version(bundle, number))
         superlms.register(session, version(bundle, 1, "other"))
     with sessions.begin() as session:
-        found = {
+        named = {
             reference: superlms.get(session, reference).version
             for reference in ("minilm-l6-tiny", "minilm-l6-tiny@latest", "minilm-l6-tiny@2")
         }
-        assert list(found.values()) == [10, 10, 2]
+        assert list(named.values()) == [10, 10, 2]
         for reference in ("minilm-l6-tiny@3", "minilm-l6-tiny@x", "nothing", "@1", ""):
             with pytest.raises(NotFound):
                 superlms.get(session, reference)
         chosen = superlms.resolve(session, "all-MiniLM-L6-v2", None)
         assert [(row.name, row.version) for row in chosen] == [("minilm-l6-tiny", 10), ("other", 1)]
-        assert len(superlms.list_all(session)) == 4
+        page = superlms.list_page(session, 3, after=("minilm-l6-tiny", 1))
+        found = [(row.name, row.version) for row in page]
+        assert found == [("minilm-l6-tiny", 2), ("minilm-l6-tiny", 10), ("other", 1)]
     with pytest.raises(Conflict), sessions.begin() as session:
         superlms.register(session, version(bundle, 2))
 
@@ -59,3 +61,42 @@ def test_a_registered_superlm_is_what_was_opened(sessions: SessionFactory, bundl
         superlms.register(session, bundle)
     with sessions.begin() as session:
         assert superlms.opened(superlms.get(session, bundle.spec.name)) == bundle
+
+
+def test_the_newest_is_the_newest_that_is_not_deprecated(
+    sessions: SessionFactory, bundle: SuperLM
+) -> None:
+    with sessions.begin() as session:
+        for number in (1, 2):
+            superlms.register(session, version(bundle, number, "one"))
+        superlms.register(session, version(bundle, 1, "two"))
+        superlms.deprecate(session, "one@2", "slow")
+        superlms.deprecate(session, "two@1", "slow")
+    with sessions.begin() as session:
+        chosen = superlms.resolve(session, "all-MiniLM-L6-v2", None)
+        assert [(row.name, row.version) for row in chosen] == [("one", 1)]
+        assert superlms.resolve(session, None, "two@1")[0].deprecated == "slow"
+        with pytest.raises(UnknownSuperLM, match="name a version to use one that is: two@1"):
+            superlms.resolve(session, None, "two")
+        assert superlms.list_page(session, 9, teacher="bert") == []
+        named = superlms.list_page(session, 9, name="one", deprecated=False)
+        assert [row.version for row in named] == [1]
+
+
+def test_a_version_that_a_job_under_way_may_choose_is_not_deleted(
+    sessions: SessionFactory, bundle: SuperLM
+) -> None:
+    with sessions.begin() as session:
+        for number in (1, 2):
+            superlms.register(session, version(bundle, number, "one"))
+        aliases.point(session, "one", "stable", 1)
+        for request in ({"teacher": "all-MiniLM-L6-v2"}, {"superlm": "one@stable"}):
+            extractions.create(session, {**request, "budget": {"macs": 1}}, None)
+    for reference in ("one@1", "one@2"):
+        with pytest.raises(Conflict), sessions.begin() as session:
+            superlm_deletion.delete(session, reference)
+    with sessions.begin() as session:
+        aliases.point(session, "one", "stable", 2)
+        superlm_deletion.delete(session, "one@1")  # nobody means it any more
+    with sessions.begin() as session:
+        assert [row.version for row in superlms.list_page(session, 9)] == [2]

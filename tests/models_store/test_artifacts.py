@@ -1,4 +1,6 @@
+import datetime
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,40 @@ def test_a_store_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FolderStore(tmp_path / "other").put(tmp_path / "vanished")
     assert set(files_in(tmp_path)) == {tmp_path / "a", tmp_path / "store"}
+
+
+def test_a_file_that_is_removed_can_be_read_to_its_end_and_put_again(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    (tmp_path / "a").write_bytes(b"student")
+    sha256 = store.put(tmp_path / "a").sha256
+    with store.path(sha256).open("rb") as reader:
+        for _ in range(2):
+            store.remove(sha256)
+        assert reader.read() == b"student"
+    assert not store.path(sha256).exists()
+    store.put(tmp_path / "a")
+    assert store.path(sha256).read_bytes() == b"student"
+
+
+def test_the_shards_hold_every_file_once_and_tell_which_are_old(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    hashes = []
+    for number in range(20):
+        (tmp_path / "a").write_bytes(bytes([number]))
+        hashes.append(store.put(tmp_path / "a").sha256)
+    hour = datetime.timedelta(hours=1)
+    now = datetime.datetime.now(datetime.UTC)
+
+    def old(since: datetime.datetime) -> list[str]:
+        return [sha256 for shard in store.shards() for sha256 in store.unused_since(shard, since)]
+
+    assert sorted(old(now + hour)) == sorted(hashes)
+    assert old(now - hour) == []
+    past = (now - 2 * hour).timestamp()
+    for sha256 in hashes:
+        os.utime(store.path(sha256), (past, past))
+    store.put(tmp_path / "a")  # is there already, and counts as put now
+    assert sorted(old(now - hour)) == sorted(hashes[:-1])
 
 
 def test_what_ships_opens_and_stays_small() -> None:

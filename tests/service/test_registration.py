@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import threading
 from pathlib import Path
 
@@ -14,19 +13,12 @@ from autodistil.superlm.bundle import SPEC, open_superlm
 from database.errors import Conflict
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import SuperLMRow
-from service.registration import check_path, register_bundle
+from service.registration import check_path, shown_source
+from tests.archives import variant
 from tests.factories import shipped_tiny
+from worker.entry import register_bundle
 
 THREADS = 6
-
-
-def variant(folder: Path, corpus: str) -> Path:
-    """A valid bundle named `race`, whose content depends on the name of its corpus."""
-    shutil.copytree(shipped_tiny(), folder)
-    spec = json.loads((folder / SPEC).read_text())
-    spec["name"], spec["version"], spec["provenance"]["corpus"] = "race", 1, corpus
-    (folder / SPEC).write_text(json.dumps(spec))
-    return folder
 
 
 def register_at_once(sessions: SessionFactory, bundles: list[Path], target: Path) -> list[str]:
@@ -65,7 +57,11 @@ def test_of_registrations_at_the_same_moment_one_wins_and_its_files_are_whole(
     migrate(empty_database)
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
-    made = {name: variant(tmp_path / name, name) for name in set(contents)}
+    provenance = json.loads((shipped_tiny() / SPEC).read_text())["provenance"]
+    made = {
+        name: variant(tmp_path / name, "race", provenance={**provenance, "corpus": name})
+        for name in set(contents)
+    }
     target = tmp_path / "superlms"
     found = register_at_once(sessions, [made[name] for name in contents], target)
     assert found == outcomes
@@ -97,3 +93,8 @@ def test_only_absolute_paths_below_an_allowed_root_are_taken(tmp_path: Path) -> 
     for path in (Path("root/bundle"), Path("/tmp/\0")):
         with pytest.raises(InvalidInput, match="absolute"):
             check_path(path, [root])
+
+
+def test_the_query_of_a_url_is_not_shown() -> None:
+    source = {"url": "https://x.example.com/b.tar.gz?signature=secret", "sha256": "0" * 64}
+    assert shown_source(source) == {**source, "url": "https://x.example.com/b.tar.gz"}

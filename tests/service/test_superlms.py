@@ -1,4 +1,3 @@
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -8,7 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tests.archives import edit_spec, files_below
 from tests.factories import shipped_tiny
+from tests.service.conftest import until
 from tests.stack import Stack
 
 
@@ -18,11 +19,6 @@ def bundle(tmp_path: Path) -> Path:
     source = shipped_tiny()
     shutil.copytree(source, tmp_path / "bundle")
     return tmp_path / "bundle"
-
-
-def edit_spec(folder: Path, **changes: object) -> None:
-    spec = json.loads((folder / "superlm.json").read_text())
-    (folder / "superlm.json").write_text(json.dumps({**spec, **changes}))
 
 
 def truncate(folder: Path) -> None:
@@ -85,43 +81,81 @@ def test_a_broken_bundle_is_refused_with_its_fault_and_leaves_nothing(
 ) -> None:
     edit_spec(bundle, name="spoiled")
     spoil(bundle)
-    before = stack.http.get("/v1/superlms").json()
-    refused = stack.http.post("/v1/admin/superlms", json={"path": str(bundle)})
-    assert refused.status_code == 422
-    assert refused.json()["type"].endswith("/invalid-bundle")
-    assert reason in refused.json()["detail"]
-    assert stack.http.get("/v1/superlms").json() == before
-    assert not list(stack.settings.superlms_dir.glob("*spoiled*"))
+    before = files_below(stack.settings.superlms_dir)
+    refused = stack.register({"path": str(bundle)})
+    assert (refused["state"], refused["superlm"]) == ("failed", None)
+    assert refused["problem"]["type"].endswith("/invalid-bundle")
+    assert reason in refused["problem"]["detail"]
+    assert stack.http.get("/v1/superlms?name=spoiled").json()["items"] == []
+    assert files_below(stack.settings.superlms_dir) == before
+    until(lambda: not files_below(stack.settings.uploads_dir))
 
 
 def test_a_bundle_is_registered_once_and_its_versions_never_change(
     stack: Stack, bundle: Path
 ) -> None:
     edit_spec(bundle, name="second", version=2)
-    registered = stack.http.post("/v1/admin/superlms", json={"path": str(bundle)})
-    assert registered.status_code == 201, registered.text
-    assert registered.headers["location"] == "/v1/superlms/second@2"
-    assert registered.json()["envelope"]["macs"] == {"least": 12_582_912, "most": 109_051_904}
-    assert stack.http.post("/v1/admin/superlms", json={"path": str(bundle)}).status_code == 200
-    shutil.rmtree(bundle / ".." / "bundle")
+    first = stack.register({"path": str(bundle)})
+    assert (first["state"], first["percent"], first["superlm"]) == ("ready", 100, "second@2")
+    again = stack.register({"path": str(bundle)})
+    assert (again["state"], again["superlm"]) == ("ready", "second@2")
+    edit_spec(bundle, teacher_layers=[0, 2, 4, 5])
+    other = stack.register({"path": str(bundle)})
+    assert other["problem"]["type"].endswith("/conflict")
+    assert "second@2 is registered with other content" in other["problem"]["detail"]
+    shutil.rmtree(bundle)
     detail = stack.http.get("/v1/superlms/second@latest").json()
     assert (detail["state"], len(detail["candidates"])) == ("ready", 36)
+    assert detail["envelope"]["macs"] == {"least": 12_582_912, "most": 109_051_904}
     done = stack.wait(stack.ask({"macs": "60M"}, teacher=None, superlm="second@2")["id"])
     assert done["state"] == "succeeded"  # from the service's own copy
 
 
-def test_other_content_under_a_taken_version_is_a_conflict(stack: Stack, bundle: Path) -> None:
-    edit_spec(bundle, teacher_layers=[0, 2, 4, 5])
-    refused = stack.http.post("/v1/admin/superlms", json={"path": str(bundle)})
-    assert refused.status_code == 409
-    assert "minilm-l6-tiny@2 is registered with other content" in refused.json()["detail"]
-
-
-@pytest.mark.parametrize("path", ["bundle", "../bundle", "", "/nowhere", "/tmp/\0", "a" * 5000])
-def test_a_path_that_holds_no_bundle_is_refused(stack: Stack, path: str) -> None:
+@pytest.mark.parametrize("path", ["bundle", "../bundle", "", "/tmp/\0", "a" * 5000])
+def test_a_path_that_cannot_hold_a_bundle_is_refused_at_once(stack: Stack, path: str) -> None:
     refused = stack.http.post("/v1/admin/superlms", json={"path": path})
     assert refused.status_code == 422
     assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://elsewhere.example.com/x.tar.gz", "is not a host that this service fetches"),
+        ("https://localhost/x.tar.gz", "something local"),
+        ("https://127.0.0.1/x.tar.gz", "not an address of the public internet"),
+        ("https://[::1]/x.tar.gz", "not an address of the public internet"),
+        ("http://bundles.example.com/x.tar.gz", "must begin with https"),
+        ("https://bundles.example.com:22/x.tar.gz", "port"),
+        ("https://me:secret@bundles.example.com/x.tar.gz", "user or a password"),
+        ("https://bundles.example.com@127.0.0.1/x.tar.gz", "user or a password"),
+    ],
+)
+def test_a_url_that_bundles_may_not_come_from_is_refused_at_once(
+    stack: Stack, url: str, reason: str
+) -> None:
+    refused = stack.http.post("/v1/admin/superlms", json={"url": url, "sha256": "0" * 64})
+    assert refused.status_code == 422
+    assert refused.json()["type"].endswith("/url-refused")
+    assert reason in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"path": "/x", "url": "https://x.example.com", "sha256": "0" * 64}, {"url": "https://x"}],
+)
+def test_a_registration_names_one_source(stack: Stack, body: dict[str, str]) -> None:
+    assert stack.http.post("/v1/admin/superlms", json=body).status_code == 422
+
+
+def test_registrations_are_listed_from_the_newest_on(stack: Stack, bundle: Path) -> None:
+    ids = [stack.register({"path": str(bundle)})["id"] for _ in range(2)]
+    first = stack.http.get("/v1/admin/registrations?state=ready&limit=1").json()
+    assert [item["id"] for item in first["items"]] == [ids[1]]
+    more = {"limit": "1", "cursor": first["next_cursor"]}
+    second = stack.http.get("/v1/admin/registrations", params=more).json()
+    assert [item["id"] for item in second["items"]] == [ids[0]]
+    assert second["items"][0]["source"]["path"] == str(bundle)
 
 
 def test_the_catalogue_lists_rows_as_everywhere_else(stack: Stack) -> None:

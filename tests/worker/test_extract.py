@@ -13,8 +13,8 @@ from database import extractions
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import ExtractionRow, utc_now
 from models_store.artifacts import FolderStore
-from service.registration import register_bundle
 from tests.factories import shipped_tiny
+from worker.entry import register_bundle
 from worker.extract import Workshop, run_extraction
 
 LEASE = datetime.timedelta(seconds=30)

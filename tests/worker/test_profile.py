@@ -16,9 +16,9 @@ from database import devices, extractions
 from database.session import migrate, open_engine, reading, session_factory
 from database.tables import DeviceRow, EventRow, ExtractionRow
 from models_store.artifacts import FolderStore
-from service.registration import register_bundle
 from tests.factories import shipped_tiny
 from worker import profile as profile_module
+from worker.entry import register_bundle
 from worker.extract import run_extraction
 from worker.lease import this_owner
 from worker.profile import run_profiling

@@ -1,4 +1,4 @@
-"""What admins send and get."""
+"""API keys."""
 
 import datetime
 from typing import Annotated, Any, Literal
@@ -8,11 +8,10 @@ from pydantic import BaseModel, Field
 from database.tables import ApiKeyRow
 from service.schemas.base import StrictRequest
 
-
-class RegistrationRequest(StrictRequest):
-    """Where on the server a bundle lies."""
-
-    path: Annotated[str, Field(min_length=1, max_length=4096)]
+Limit = Annotated[
+    int | None,
+    Field(strict=True, ge=0, le=1_000_000, description="0: no limit. Null: what the settings say."),
+]
 
 
 class ApiKeyRequest(StrictRequest):
@@ -20,6 +19,8 @@ class ApiKeyRequest(StrictRequest):
 
     label: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
     scopes: Annotated[list[Literal["extract", "admin"]], Field(min_length=1, max_length=2)]
+    requests_per_minute: Limit = None
+    extractions_per_day: Limit = None
 
 
 class ApiKey(BaseModel):
@@ -29,6 +30,8 @@ class ApiKey(BaseModel):
     prefix: str
     label: str
     scopes: list[str]
+    requests_per_minute: int | None
+    extractions_per_day: int | None
     created_at: datetime.datetime
     revoked_at: datetime.datetime | None
 
@@ -45,7 +48,7 @@ class NewApiKey(ApiKey):
 
 
 class ApiKeyList(BaseModel):
-    """All keys."""
+    """A page of keys, the newest first."""
 
     items: list[ApiKey]
-    next_cursor: None = None
+    next_cursor: str | None
