@@ -20,6 +20,7 @@ from cli import (
     rescore,
     search,
     space,
+    superlm,
     train,
     up,
 )
@@ -37,6 +38,7 @@ for module in (up, train, rescore, search, front, extract, evaluate, space, requ
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 app.add_typer(device.app, name="device")
+app.add_typer(superlm.app, name="superlm")
 app.add_typer(mixtures.app, name="mixtures")
 
 _BUDGET_PROBLEMS = (

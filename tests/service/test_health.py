@@ -22,7 +22,7 @@ def test_a_service_without_broker_takes_jobs_and_says_it_is_not_ready(stack: Sta
         ready = http.get("/readyz")
         assert ready.status_code == 503
         assert ready.json()["checks"]["broker"].startswith("no answer")
-        body = {"teacher": "all-MiniLM-L6-v2", "budget": {"macs": "34M"}}
+        body = {"teacher": "all-MiniLM-L6-v2", "budget": {"macs": 34_000_019}}
         accepted = http.post("/v1/extractions", json=body)
         assert accepted.status_code == 202
     # The sweeper of the service whose broker lives sends it.

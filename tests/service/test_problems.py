@@ -113,4 +113,4 @@ def test_the_methods_of_a_path_are_those_of_all_its_routes(http: TestClient) -> 
     answers = [http.options(path) for path in ("/v1/extractions", "/v1/extractions/x")]
     assert [answer.status_code for answer in answers] == [405, 405]
     assert [answer.headers["allow"] for answer in answers] == ["GET, POST", "DELETE, GET"]
-    assert http.put("/docs").headers["allow"] == "GET, HEAD"
+    assert set(http.put("/docs").headers["allow"].split(", ")) == {"GET", "HEAD"}
