@@ -1,6 +1,5 @@
 import hashlib
 import io
-import json
 import os
 import signal
 import subprocess
@@ -304,17 +303,3 @@ def test_what_is_not_there_is_a_problem(stack: Stack, path: str) -> None:
     assert answer.status_code in (404, 422)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code
-
-
-def test_an_artifact_whose_file_is_gone_says_so(stack: Stack) -> None:
-    done = stack.wait(stack.ask({"macs": "33M", "params": "18%"})["id"])
-    (artifact,) = done["artifacts"]
-    sha256 = artifact["sha256"]
-    path = stack.settings.artifacts_dir / sha256[:2] / sha256
-    kept = path.read_bytes()
-    path.unlink()
-    gone = stack.http.get(artifact["url"])
-    assert gone.status_code == 410
-    assert json.loads(gone.text)["type"].endswith("/artifact-gone")
-    path.write_bytes(kept)
-    assert stack.http.get(artifact["url"]).content == kept
