@@ -93,7 +93,9 @@ def list_superlms(url: Url = DEFAULT_URL, json_: JsonOption = False) -> None:
 def alias(
     reference: Reference,
     alias: Annotated[str, typer.Argument(help="The alias, such as stable.")],
-    delete: Annotated[bool, typer.Option(help="Forget the alias; the version stays.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Forget the alias; the version stays.")
+    ] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Point an alias to a version: name@alias then stands for it."""
