@@ -126,7 +126,7 @@ class CheckpointMismatch(AutoDistilError):
 
 
 class TrainingDiverged(AutoDistilError):
-    """A fine-tuning whose loss is no longer a number."""
+    """A training or fine-tuning whose loss is no longer a number."""
 
     status = 422
     type = "training-diverged"

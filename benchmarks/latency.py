@@ -26,7 +26,7 @@ from autodistil.profiling.dense_students import folder_forward
 from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
-from autodistil.search.latency_limit import predicted_ms
+from autodistil.search.latency_limit import predict_latency
 from autodistil.selection.on_device import extract_best
 from autodistil.spaces.partition import partition
 from autodistil.superlm.bundle import SuperLM, open_superlm
@@ -139,7 +139,7 @@ def report_limits(
         ms=1, device=DEVICE, percentile=percentile, **known.conditions.model_dump()
     )
     candidates = [entry.candidate for entry in entries_of(superlms.values())]
-    predicted = sorted(predicted_ms(candidates, any_limit, profiles))
+    predicted = sorted(p.ms for p in predict_latency(candidates, any_limit, profiles))
     kept, refused = [], 0
     for number in range(arguments.budgets):
         share = (number + 1) / arguments.budgets

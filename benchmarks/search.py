@@ -31,9 +31,9 @@ from autodistil.search.budget import AXES, Budget
 from autodistil.search.search import Entry, search
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
-from autodistil.spaces.partition import BERT_BASE, PRESETS
-from autodistil.spaces.tensors import EncoderConfig
+from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS
 from autodistil.superlm.bundle import SuperLM, open_superlm
+from autodistil.superlm.entries import entries_of
 from autodistil.superlm.slicing import load_elastic, slice_student
 from autodistil.text.corpus import Batch, tokenize_corpus
 from autodistil.training.objective import losses, make_target
@@ -147,11 +147,7 @@ def run_alone(
 
 def report_plans(bundles: list[Path]) -> None:
     """Time answers to budgets, over the bundles and over 768 made-up students besides."""
-    entries = [
-        Entry(superlm.spec.reference, candidate, superlm.spec.teacher_cost)
-        for superlm in map(open_superlm, bundles)
-        for candidate in superlm.candidates
-    ]
+    entries = entries_of(map(open_superlm, bundles))
     print("\n| candidates | budgets | p50 ms | p90 ms | largest ms |\n|---|---|---|---|---|")
     for candidates in (entries, entries + made_up_entries()):
         rng = random.Random(0)
@@ -175,15 +171,7 @@ def report_plans(bundles: list[Path]) -> None:
 
 def made_up_entries() -> list[Entry]:
     """The 768 students of the paper's three spaces, with signals at random."""
-    encoder = EncoderConfig(
-        vocab_size=30522,
-        max_position_embeddings=512,
-        type_vocab_size=2,
-        hidden_act="gelu",
-        layer_norm_eps=1e-12,
-        pad_token_id=0,
-    )
-    rng, teacher = random.Random(0), cost(BERT_BASE, encoder, BERT_BASE.heads)
+    rng, teacher = random.Random(0), cost(BERT_BASE, BERT_BASE_ENCODER, BERT_BASE.heads)
     names = list(Signals.model_fields)
     return [
         Entry(
@@ -191,7 +179,7 @@ def made_up_entries() -> list[Entry]:
             Candidate.build(
                 student,
                 space,
-                encoder,
+                BERT_BASE_ENCODER,
                 BERT_BASE.heads,
                 Signals.model_validate({name: rng.random() for name in names}),
             ),

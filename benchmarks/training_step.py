@@ -61,9 +61,9 @@ def report(name: str, length: int, teacher: Teacher, trainer: Trainer, steps: in
     encoder = teacher_encoder(teacher)
     whole, parts = [], []
     for number in range(steps + 1):
-        batch = trainer.draw_batch(trainer.step)
+        batch = trainer.sampler.batch(trainer.step)
         apart = run_teacher(encoder, teacher, batch)
-        for student in trainer.draw_students(trainer.step):
+        for student in trainer.sampler.students(trainer.step):
             apart += run_student(trainer, student, batch)
         trainer.superlm.zero_grad(set_to_none=False)
         together = seconds(trainer.train_step)

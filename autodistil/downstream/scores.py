@@ -1,7 +1,6 @@
 """The file of scores that an evaluation writes and goes on from, and what it says over seeds."""
 
 import json
-import os
 import statistics
 from collections.abc import Iterable
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autodistil.errors import InvalidInput, explain
+from autodistil.files import replacing
 
 
 class Role(StrEnum):
@@ -87,7 +87,7 @@ class ScoreFile:
             self.scores = [Score.model_validate(row) for row in content["scores"]]
         except ValidationError as error:
             raise InvalidInput(f"{path} holds no scores: {explain(error)}.") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput(
                 f"{path} cannot be read as scores ({error!r}): name another file."
             ) from error
@@ -106,9 +106,8 @@ class ScoreFile:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         rows = [score.model_dump(mode="json") for score in self.scores]
-        partial = self._path.with_name(self._path.name + ".partial")
-        partial.write_text(json.dumps({"scores": rows}, indent=1) + "\n")
-        os.replace(partial, self._path)
+        with replacing(self._path) as partial:
+            partial.write_text(json.dumps({"scores": rows}, indent=1) + "\n")
 
 
 class Summary(BaseModel):

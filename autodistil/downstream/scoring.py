@@ -40,6 +40,11 @@ class Assignment:
     def read(cls, name: str, data: str | Path, recipe: Recipe) -> "Assignment":
         """Read the data of a task.
 
+        Args:
+            name: Name of the task, or `ZERO_SHOT`.
+            data: Where its data is, see `autodistil.downstream.task_data.read_examples`.
+            recipe: How models are fine-tuned; not used by `ZERO_SHOT`.
+
         Raises:
             InvalidInput: There is no such task, or no usable data of it.
         """

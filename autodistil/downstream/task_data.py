@@ -5,13 +5,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from autodistil.downstream.tasks import TASKS, Task
 from autodistil.errors import InvalidInput
 from autodistil.text.dataset_sources import import_datasets
-
-Split = Literal["train", "dev"]
 
 HUB = "hub:"
 """Begins the name of a data set on the Hugging Face hub."""
@@ -72,9 +70,7 @@ def read_examples(source: str | Path, task: Task, split: str = "dev") -> Example
     examples = (
         _parse_tsv(lines, task, path) if path.suffix == ".tsv" else _parse_jsonl(lines, task, path)
     )
-    if len(examples) < 2:
-        raise InvalidInput(f"{path}: needs at least two examples.")
-    return examples
+    return _at_least_two(examples, path)
 
 
 def read_stsb(folder: Path, split: str = "dev") -> Examples:
@@ -131,7 +127,7 @@ def _parse_jsonl(lines: list[str], task: Task, path: Path) -> Examples:
             row = json.loads(line)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"{path}, line {number}: not a JSON object ({error}).") from error
         rows.append(_parse_row(row, task, path, number))
     return _examples(rows)
@@ -146,7 +142,16 @@ def _read_hub(name: str, task: Task, split: str) -> Examples:
     except Exception as error:  # datasets meets a bad name or no network in a dozen ways
         raise InvalidInput(f"{HUB}{name} cannot be read: {error}") from error
     where = f"{HUB}{name} {task.name} {split}"
-    return _examples([_parse_row(row, task, where, number) for number, row in enumerate(rows, 1)])
+    examples = _examples(
+        [_parse_row(row, task, where, number) for number, row in enumerate(rows, 1)]
+    )
+    return _at_least_two(examples, where)
+
+
+def _at_least_two(examples: Examples, where: object) -> Examples:
+    if len(examples) < 2:
+        raise InvalidInput(f"{where}: needs at least two examples.")
+    return examples
 
 
 def _parse_row(

@@ -102,7 +102,15 @@ class Candidate(BaseModel):
         teacher_heads: int,
         signals: Signals | None = None,
     ) -> Self:
-        """A row with its cost computed, and its signals if they are known."""
+        """A row with its cost computed, and its signals if they are known.
+
+        Args:
+            architecture: The student.
+            space: Its sub-space.
+            encoder: Vocabulary, positions, and token types.
+            teacher_heads: Number of heads of the teacher, for the paper's counting.
+            signals: From `autodistil.evaluation.evaluation`.
+        """
         return cls(
             sub_space=space.name,
             **architecture.model_dump(),

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.downstream.metrics import spearman
+from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import LastLayer
 from autodistil.evaluation.signals import Signals
@@ -50,7 +51,16 @@ class TeacherOutputs:
         self._similarity = similarity_log_probabilities(self._cosines, objective.temperature)
 
     def compare(self, last: LastLayer) -> Signals:
-        """The signals of a student from its last layer."""
+        """The signals of a student from its last layer.
+
+        Raises:
+            InvalidInput: The student computed something that is no number.
+        """
+        if not last.hidden.isfinite().all():
+            raise InvalidInput(
+                "A student's outputs on held-out text are not finite numbers: the weights of the "
+                "SuperLM are of no use. Train it anew with a lower learning rate, or in fp32."
+            )
         cosines = self._sentence_cosines(last.hidden)
         similarity = similarity_log_probabilities(cosines, self._objective.temperature)
         # Of two equal models, rounding may make a KL a hair less than 0.

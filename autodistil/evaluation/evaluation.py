@@ -38,7 +38,15 @@ def held_out_batches(
     longest: int = 128,
     neighbours: int = NEIGHBOURS,
 ) -> list[Batch]:
-    """Batches of 4,096 slots, each round one of 32, one of 64, and one of 128 tokens a row."""
+    """Batches of 4,096 slots, each round one of 32, one of 64, and one of 128 tokens a row.
+
+    Args:
+        text: Held-out text.
+        seed: Of the rows drawn.
+        rounds: How often the three lengths are drawn.
+        longest: Tokens that a row may have; lengths beyond are cut to it, and drawn once.
+        neighbours: Rows that follow each other in the text.
+    """
     return [
         text.batch(
             np.random.default_rng([seed, 0x4E1D, i, length]), 4096 // length, length, neighbours
@@ -50,11 +58,16 @@ def held_out_batches(
 
 def hash_batches(batches: Sequence[Batch]) -> str:
     """sha256 over the tokens of some batches, row by row."""
-    digest = hashlib.sha256()
-    for batch in batches:
-        for tensor in (batch.input_ids, batch.attention_mask):
-            digest.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(batch_bytes(batches)).hexdigest()
+
+
+def batch_bytes(batches: Sequence[Batch]) -> bytes:
+    """The shapes and tokens of some batches, row by row, for hashes of what depends on them."""
+    return b"".join(
+        f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes()
+        for batch in batches
+        for tensor in (batch.input_ids, batch.attention_mask)
+    )
 
 
 def evaluate_students(

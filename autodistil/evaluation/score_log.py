@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from autodistil.errors import InvalidInput
 from autodistil.evaluation.signals import Signals
 
 
@@ -28,6 +29,9 @@ class ScoreLog:
     Args:
         path: The file; None keeps the scores in memory alone.
         identity: What the scores depend on, as a hash.
+
+    Raises:
+        InvalidInput: The file cannot be written.
     """
 
     def __init__(self, path: Path | None, identity: str) -> None:
@@ -35,10 +39,13 @@ class ScoreLog:
         self._file = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = json.dumps({"scores_of": identity}).encode() + b"\n"
-        whole = self._read(path.read_bytes() if path.is_file() else b"", header)
-        self._file = path.open("r+b" if whole else "wb")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = self._read(path.read_bytes() if path.is_file() else b"", header)
+            self._file = path.open("r+b" if whole else "wb")
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
         self._file.truncate(whole)
         self._file.seek(whole)
         if not whole:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
+from autodistil.optional import import_optional
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.tensors import EncoderConfig, layer_tensor
 
@@ -53,7 +54,11 @@ def write_onnx(
 def onnx_bytes(
     architecture: Architecture, encoder: EncoderConfig, tensors: "Mapping[str, Tensor]"
 ) -> bytes:
-    """The content of the file that `write_onnx` writes."""
+    """The content of the file that `write_onnx` writes; arguments as there.
+
+    Raises:
+        InvalidInput: The package `onnx` is not installed, or the student is too large.
+    """
     onnx = import_onnx()
     if sum(4 * tensor.numel() for tensor in tensors.values()) > _MAX_BYTES:
         raise InvalidInput(f"{architecture.name} is too large for one ONNX file (2 GiB).")
@@ -74,13 +79,7 @@ def import_onnx() -> Any:
     Raises:
         InvalidInput: It is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise InvalidInput(
-            "Writing ONNX needs the package onnx: pip install 'autodistil[onnx]'."
-        ) from error
-    return onnx
+    return import_optional("onnx", "onnx", "Writing ONNX")
 
 
 class _Graph:

@@ -7,6 +7,7 @@ from autodistil.errors import InvalidInput
 from autodistil.extraction.export import compare_with_superlm
 from autodistil.extraction.onnx_graph import ONNX_FILE
 from autodistil.extraction.receipt import Parity
+from autodistil.optional import import_optional
 from autodistil.spaces.architecture import Architecture
 from autodistil.superlm.bundle import SuperLM
 
@@ -25,13 +26,7 @@ def import_onnxruntime() -> Any:
     Raises:
         InvalidInput: It is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InvalidInput(
-            "Running ONNX needs the package onnxruntime: pip install 'autodistil[onnx]'."
-        ) from error
-    return onnxruntime
+    return import_optional("onnxruntime", "onnx", "Running ONNX")
 
 
 def open_session(model: str | bytes, threads: int) -> Any:
@@ -57,6 +52,12 @@ def check_onnx_parity(
     superlm: SuperLM, architecture: Architecture, folder: Path, reference: "ElasticEncoder"
 ) -> Parity:
     """Run an exported folder's ONNX file and compare it with the SuperLM.
+
+    Args:
+        superlm: The SuperLM.
+        architecture: The student.
+        folder: The exported folder.
+        reference: The whole SuperLM, from `load_elastic`.
 
     Raises:
         ParityFailure: It gives another last hidden state.

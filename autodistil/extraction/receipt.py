@@ -55,6 +55,8 @@ class LatencyReceipt(BaseModel):
         limit_ms: What was asked for.
         percentile: The percentile of the runs that it limits.
         predicted_ms: Prediction of that percentile.
+        extrapolated: Whether the student is smaller or larger than all that the device was profiled
+            with, so that nothing says how near the prediction is.
         conditions: The conditions of prediction and measurement.
         measured: Measured with the files handed over; null where the device was not at hand.
         machine: What they were measured on.
@@ -71,6 +73,7 @@ class LatencyReceipt(BaseModel):
     measured: Latency | None
     machine: Machine | None
     missed: tuple[Miss, ...] = ()
+    extrapolated: bool = False
 
 
 class DomainReceipt(BaseModel):

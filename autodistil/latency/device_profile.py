@@ -1,21 +1,24 @@
 """The latency profile of a device: what was measured on it, and what predicts the rest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autodistil.errors import InvalidInput, UnprofiledConditions, explain
+from autodistil.errors import UnprofiledConditions
+from autodistil.files import read_json_model, write_json_model
 from autodistil.latency.conditions import (
     Conditions,
     DeviceName,
     HowRun,
     LatencyLimit,
+    Percentile,
     Threads,
 )
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency
-from autodistil.latency.predictor import FEWEST, Predictor
+from autodistil.latency.predictor import FEWEST, Prediction, Predictor, Sizes, outside_range
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.tensors import EncoderConfig
 
@@ -83,6 +86,12 @@ class ConditionsProfile(BaseModel):
     predictor: Predictor
     median_error: _Error
     p90_error: _Error
+
+    def predict(self, students: Sequence[Sizes], percentile: Percentile = 50) -> list[Prediction]:
+        """What students would take, and which of them are unlike all that were measured."""
+        milliseconds = self.predictor.predict(students, percentile)
+        outside = outside_range(students, [sample.architecture for sample in self.samples])
+        return list(map(Prediction, milliseconds, outside))
 
     def summary(self) -> dict[str, Any]:
         """Without the samples, as JSON values; with the range of medians that they span."""
@@ -173,13 +182,7 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
     Raises:
         InvalidInput: The file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(profile.model_dump_json(indent=1) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
+    write_json_model(profile, path)
 
 
 def read_profile(path: Path) -> DeviceProfile:
@@ -188,13 +191,4 @@ def read_profile(path: Path) -> DeviceProfile:
     Raises:
         InvalidInput: Says what is wrong with the file.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InvalidInput(f"{path} is too large for a device profile.")
-        return DeviceProfile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(
-            f"The device profile {path} cannot be read: {error.strerror}."
-        ) from error
-    except ValidationError as error:
-        raise InvalidInput(f"{path} is no device profile: {explain(error)}.") from error
+    return read_json_model(DeviceProfile, path, "device profile", _MAX_BYTES)

@@ -131,6 +131,26 @@ class Predictor(BaseModel):
         return self.model_copy(update={"prices": prices})
 
 
+class Prediction(NamedTuple):
+    """The predicted latency of a student.
+
+    Attributes:
+        ms: Milliseconds for one forward of a batch.
+        extrapolated: Whether the student has less or more of some kind of `WORK` than every student
+            that was measured, so that nothing says how near the prediction is.
+    """
+
+    ms: float
+    extrapolated: bool
+
+
+def outside_range(students: Sequence[Sizes], measured: Sequence[Sizes]) -> list[bool]:
+    """Whether each student has less or more of some kind of `WORK` than all that were measured."""
+    work, known = _work(students), _work(measured)
+    outside: list[bool] = ((work < known.min(0)) | (work > known.max(0))).any(1).tolist()
+    return outside
+
+
 def held_out_errors(students: Sequence[Sizes], latencies: Sequence[Latency]) -> list[float]:
     """Relative errors of predicted medians, each of a student that its predictor did not see."""
     errors = []

@@ -3,8 +3,7 @@
 from autodistil.errors import InfeasibleBudget, InvalidInput
 from autodistil.mixtures.report import MixtureReport, ProposedMixture
 from autodistil.search.budget import Budget
-from autodistil.spaces.cost import Cost, cost
-from autodistil.spaces.mixture import Sizes
+from autodistil.spaces.cost import Cost
 from autodistil.spaces.spec import SuperLMSpec
 
 
@@ -31,14 +30,14 @@ def choose_mixture(report: MixtureReport, spec: SuperLMSpec, budget: Budget) -> 
             "'autodistil extract' gives those."
         )
     limits = budget.limits(spec.teacher_cost)
-    within = [row for row in report.held if not _exceeded(_cost(row.mixture, spec), limits)]
+    within = [row for row in report.held if not _exceeded(spec.cost_of(row.mixture), limits)]
     if not within:
         raise _infeasible(report, spec, limits)
     best = max(within, key=lambda row: row.quality)
     students = [
         student
         for student in report.grid
-        if not _exceeded(_cost(student.architecture, spec), limits)
+        if not _exceeded(spec.cost_of(student.architecture), limits)
     ]
     rival = max(students, key=lambda student: student.quality, default=None)
     if rival is not None and rival.quality >= best.quality:
@@ -48,10 +47,6 @@ def choose_mixture(report: MixtureReport, spec: SuperLMSpec, budget: Budget) -> 
             f"'autodistil extract --architecture {rival.architecture.name}' gives it."
         )
     return best
-
-
-def _cost(sizes: Sizes, spec: SuperLMSpec) -> Cost:
-    return cost(sizes, spec.encoder, spec.teacher.architecture.heads)
 
 
 def _exceeded(found: Cost, limits: dict[str, int | float]) -> dict[str, float]:
@@ -64,15 +59,15 @@ def _infeasible(
     report: MixtureReport, spec: SuperLMSpec, limits: dict[str, int | float]
 ) -> InfeasibleBudget:
     """Why no mixture fits, in the terms of the one nearest to fitting."""
-    by_excess = {row.mixture: _exceeded(_cost(row.mixture, spec), limits) for row in report.held}
+    by_excess = {row.mixture: _exceeded(spec.cost_of(row.mixture), limits) for row in report.held}
     nearest = min(by_excess, key=lambda mixture: max(by_excess[mixture].values()))
     axis = max(by_excess[nearest], key=lambda axis: by_excess[nearest][axis])
-    has = getattr(_cost(nearest, spec), axis)
+    has = getattr(spec.cost_of(nearest), axis)
     return InfeasibleBudget(
         f"No mixture that held fits: the budget asks for {axis} at most {limits[axis]:,}, the "
         f"nearest, {nearest.name}, has {has:,}. 'autodistil extract' knows smaller students.",
         binding_limit=axis,
         asked=limits[axis],
-        least_possible=min(getattr(_cost(mixture, spec), axis) for mixture in by_excess),
+        least_possible=min(getattr(spec.cost_of(mixture), axis) for mixture in by_excess),
         nearest_mixture=nearest.model_dump(mode="json"),
     )

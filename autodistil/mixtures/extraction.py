@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from autodistil.extraction.export import check_parity, write_model_folder
 from autodistil.extraction.extraction import PHASES
+from autodistil.extraction.model_card import model_card
 from autodistil.extraction.receipt import Parity
 from autodistil.mixtures.report import ProposedMixture
 from autodistil.search.budget import Budget
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.cost import Cost, cost
+from autodistil.spaces.cost import Cost
 from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
@@ -82,7 +82,7 @@ def extract_mixture(
     tensors = slice_mixture(superlm, mixture)
     on_phase(exporting)
     spec = superlm.spec
-    counted = cost(mixture, spec.encoder, spec.teacher.architecture.heads)
+    counted = spec.cost_of(mixture)
     card = _model_card(superlm, mixture, counted, judgement)
     files = write_model_folder(superlm, mixture, tensors, card, folder)
     on_phase(verifying)
@@ -107,8 +107,7 @@ def extract_mixture(
 def _model_card(
     superlm: SuperLM, mixture: Mixture, counted: Cost, judgement: ProposedMixture | None
 ) -> str:
-    spec = superlm.spec
-    trust = "" if mixture.stock else ", trust_remote_code=True"
+    spec, teacher = superlm.spec, superlm.spec.teacher.architecture
     judged = "It was not compared with the students of its sub-space."
     if judgement is not None:
         gain = judgement.gain
@@ -117,39 +116,25 @@ def _model_card(
             f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) against "
             f"`{judgement.rival}`, the best student with no more MACs."
         )
-    teacher: Architecture = spec.teacher.architecture
-    return f"""---
-library_name: transformers
-tags: [autodistil, distillation]
-base_model: {spec.teacher.name}
----
-# {mixture.name} of {spec.reference}
-
-A student of `{spec.teacher.name}` whose layers differ in size, sliced without re-training out of
-the SuperLM `{spec.reference}` (AutoDistil, arXiv 2201.12507; mixtures of layers as in MatFormer,
-arXiv 2310.07707), ready for fine-tuning. {judged}
-
-| | student | teacher |
-|---|---|---|
-| layers / hidden | {mixture.layers} / {mixture.hidden} | {teacher.layers} / {teacher.hidden} |
-| heads per layer, {mixture.head_width} wide | {_list(mixture.heads)} | \
-{teacher.heads}, {teacher.head_width} wide |
-| FFN per layer | {_list(mixture.intermediate)} | {teacher.intermediate} |
-| parameters | {counted.params:,} | {spec.teacher_cost.params:,} |
-| MACs of the encoder, {counted.sequence_length} tokens | {counted.macs:,} | \
-{spec.teacher_cost.macs:,} |
-| the same in the paper's counting | {counted.paper_macs:,} | {spec.teacher_cost.paper_macs:,} |
-
-```python
-from transformers import AutoModel, AutoTokenizer
-
-model = AutoModel.from_pretrained(folder{trust})
-tokenizer = AutoTokenizer.from_pretrained(folder{trust})
-```
-
-The SuperLM saw {spec.provenance.tokens_seen:,} tokens of: {spec.provenance.corpus}.
-Its `superlm.json` has the sha256 {superlm.sha256}.
-"""
+    about = (
+        f"A student of `{spec.teacher.name}` whose layers differ in size, sliced without "
+        f"re-training out of\nthe SuperLM `{spec.reference}` (AutoDistil, arXiv 2201.12507; "
+        f"mixtures of layers as in MatFormer,\narXiv 2310.07707), ready for fine-tuning. {judged}"
+    )
+    shape = [
+        (
+            "layers / hidden",
+            f"{mixture.layers} / {mixture.hidden}",
+            f"{teacher.layers} / {teacher.hidden}",
+        ),
+        (
+            f"heads per layer, {mixture.head_width} wide",
+            _list(mixture.heads),
+            f"{teacher.heads}, {teacher.head_width} wide",
+        ),
+        ("FFN per layer", _list(mixture.intermediate), f"{teacher.intermediate}"),
+    ]
+    return model_card(superlm, mixture, counted, about, shape)
 
 
 def _list(sizes: tuple[int, ...]) -> str:

@@ -1,13 +1,12 @@
 """What mixtures gain over the students of a sub-space, on text that they were not chosen by."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from autodistil.errors import InvalidInput, explain
+from autodistil.files import read_json_model, write_json_model
 from autodistil.mixtures.front import (
     Estimate,
     Point,
@@ -18,12 +17,14 @@ from autodistil.mixtures.front import (
     points,
 )
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.cost import Cost, cost
+from autodistil.spaces.cost import Cost
 from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.spec import Sha256, ShortText, SuperLMSpec
 
 CONFIDENCE = 0.95
 """Of all intervals of the proposed mixtures together (Bonferroni's correction)."""
+
+_MAX_BYTES = 64 << 20
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -154,7 +155,7 @@ def judge(
         equal = min((p for p in students if p.quality >= point.quality), key=_macs, default=None)
         rows[point] = ProposedMixture(
             mixture=point.mixture,
-            cost=cost(point.mixture, spec.encoder, spec.teacher.architecture.heads),
+            cost=spec.cost_of(point.mixture),
             selection=selected[point.mixture],
             quality=point.quality,
             rival=_student_name(rival.mixture),
@@ -183,6 +184,11 @@ def overall_gain(
 
     Both choices are made by the batches of the search, so the batches they are compared on took no
     part in them.
+
+    Args:
+        selection: Qualities on the batches of the search.
+        confirmation: Qualities on other batches, of the proposed and of all students.
+        proposed: The mixtures; all other ones of `confirmation` are students.
     """
     grid = [mixture for mixture in confirmation if mixture not in proposed]
     return Estimate.of(gain_over_budgets(selection, confirmation, grid, proposed), CONFIDENCE)
@@ -194,13 +200,7 @@ def write_report(report: MixtureReport, path: Path) -> None:
     Raises:
         InvalidInput: The file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(report.model_dump_json(indent=1) + "\n")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
+    write_json_model(report, path)
 
 
 def read_report(path: Path) -> MixtureReport:
@@ -209,9 +209,4 @@ def read_report(path: Path) -> MixtureReport:
     Raises:
         InvalidInput: It is missing or holds something else.
     """
-    try:
-        return MixtureReport.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise InvalidInput(f"{path} is no report on mixtures: {explain(error)}.") from error
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
+    return read_json_model(MixtureReport, path, "report on mixtures", _MAX_BYTES)

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import ValidationError
-
-from autodistil.errors import InvalidInput, explain
+from autodistil.errors import InvalidInput
+from autodistil.evaluation.candidate_table import objective_of
 from autodistil.evaluation.evaluation import held_out_batches
 from autodistil.evaluation.quality import estimate_quality
 from autodistil.evaluation.score_log import ScoreLog
@@ -25,13 +24,13 @@ from autodistil.mixtures.report import (
 from autodistil.mixtures.scoring import MixtureScorer, scores_identity
 from autodistil.mixtures.search import Search, evolve
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.cost import cost, exact_macs
+from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.mixture_space import MixtureSpace
 from autodistil.superlm.bundle import WEIGHTS, SuperLM
 from autodistil.superlm.slicing import load_elastic
+from autodistil.superlm.teacher_check import check_teacher
 from autodistil.text.corpus import Batch, Corpus
-from autodistil.training.settings import ObjectiveSettings
 from autodistil.training.start import teacher_encoder
 
 PHASES = ("students", "search", "confirmation")
@@ -62,13 +61,12 @@ def find_mixtures(
         search: How to search.
 
     Raises:
-        InvalidInput: It is another teacher, the text cannot be divided, or `pymoo` is missing.
+        TeacherMismatch: The SuperLM was distilled from another teacher.
+        InvalidInput: The text cannot be divided, the work folder cannot be written, or `pymoo` is
+            missing.
+        InvalidBundle: The bundle's provenance holds impossible settings.
     """
-    if teacher.sha256 != superlm.spec.teacher.sha256:
-        raise InvalidInput(
-            f"{teacher.name} is not the teacher of {superlm.spec.reference}: that is "
-            f"{superlm.spec.teacher.name}, with weights of the hash {superlm.spec.teacher.sha256}."
-        )
+    check_teacher(superlm, teacher)
     space = MixtureSpace.of(superlm.spec)
     selecting, judging = _draw_batches(corpus, teacher, settings)
     measure = _Measure(superlm, teacher, [*selecting, *judging], len(selecting), work)
@@ -123,13 +121,10 @@ class _Measure:
         work: Path | None,
     ) -> None:
         self._spec = superlm.spec
-        objective = read_objective(superlm)
+        objective = objective_of(superlm.spec).measured
         identity = scores_identity(superlm.spec, objective, batches)
         path = None if work is None else work / f"mixtures-{identity[:16]}.jsonl"
-        try:
-            self.log = ScoreLog(path, identity)
-        except OSError as error:
-            raise InvalidInput(f"{path} cannot be written: {error.strerror}.") from error
+        self.log = ScoreLog(path, identity)
         self._scorer = MixtureScorer(
             load_elastic(superlm),
             teacher_encoder(teacher),
@@ -143,8 +138,7 @@ class _Measure:
     def quality(self, mixture: Mixture, number: int) -> float:
         """Estimated quality of a mixture on one batch."""
         signals = self._scorer.signals(mixture, number)
-        heads = self._spec.teacher.architecture.heads
-        return estimate_quality(signals, cost(mixture, self._spec.encoder, heads))
+        return estimate_quality(signals, self._spec.cost_of(mixture))
 
 
 def _confirm(
@@ -175,22 +169,6 @@ def _draw_batches(
     if len(judging) < 2:
         raise InvalidInput("confirmation_rounds must be 2 at least: one batch has no spread.")
     return selecting, judging
-
-
-def read_objective(superlm: SuperLM) -> ObjectiveSettings:
-    """How the losses of a SuperLM's students are measured.
-
-    Raises:
-        InvalidInput: The bundle's provenance holds impossible settings.
-    """
-    stored = superlm.spec.provenance.settings
-    known = {name: stored[name] for name in ObjectiveSettings.model_fields if name in stored}
-    try:
-        return ObjectiveSettings.model_validate(known).measured
-    except ValidationError as error:
-        raise InvalidInput(
-            f"The training settings of {superlm.spec.reference}: {explain(error)}."
-        ) from error
 
 
 def _grid_row(student: Mixture, selection: Qualities, confirmation: Qualities) -> GridStudent:

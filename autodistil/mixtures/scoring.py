@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 
 from autodistil.evaluation.comparison import TeacherOutputs
-from autodistil.evaluation.evaluation import NEIGHBOURS
+from autodistil.evaluation.evaluation import NEIGHBOURS, batch_bytes
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.score_log import ScoreLog
 from autodistil.evaluation.shared_forward import LastLayer, Network, SharedForward, Step, network_of
@@ -96,8 +96,5 @@ def scores_identity(
 ) -> str:
     """Hash of everything that the signals of a mixture depend on."""
     facts = (_KIND, spec.files[WEIGHTS].sha256, spec.kept_layers, spec.teacher.sha256, NEIGHBOURS)
-    digest = hashlib.sha256(f"{facts} {spec.encoder} {objective}".encode())
-    for batch in batches:
-        for tensor in (batch.input_ids, batch.attention_mask):
-            digest.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
+    what = f"{facts} {spec.encoder} {objective}".encode()
+    return hashlib.sha256(what + batch_bytes(batches)).hexdigest()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodistil.errors import InvalidInput
 from autodistil.mixtures.front import Point, pareto_front
+from autodistil.optional import import_optional
 from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.mixture_space import Genes, MixtureSpace
@@ -37,12 +37,7 @@ def check_pymoo() -> None:
     Raises:
         InvalidInput: It is not installed.
     """
-    try:
-        import pymoo  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput(
-            "Searching mixtures needs the package pymoo: pip install 'autodistil[mixtures]'."
-        ) from error
+    import_optional("pymoo", "mixtures", "Searching mixtures")
 
 
 def evolve(

@@ -98,7 +98,14 @@ class ElasticEncoder(nn.Module):
         architecture: Sizes,
         token_type_ids: Tensor | None = None,
     ) -> list[LayerOutput]:
-        """Run the student `architecture` and return what each of its layers computed."""
+        """Run the student `architecture` and return what each of its layers computed.
+
+        Args:
+            input_ids: [batch, tokens].
+            attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+            architecture: The active student.
+            token_type_ids: [batch, tokens]; zeros by default.
+        """
         hidden = self.embed(input_ids, architecture.hidden, token_type_ids)
         mask = attention_mask[:, None, None, :].bool()
         outputs = []
@@ -109,7 +116,13 @@ class ElasticEncoder(nn.Module):
         return outputs
 
     def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
-        """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden]."""
+        """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden].
+
+        Args:
+            input_ids: [batch, tokens].
+            hidden: Width of the student.
+            token_type_ids: [batch, tokens]; zeros by default.
+        """
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         words = self._tensor("embeddings.word_embeddings.weight")[:, :hidden]

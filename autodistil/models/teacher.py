@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from autodistil.errors import UnsupportedTeacher
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
@@ -77,7 +75,7 @@ def read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
             layer_norm_eps=config["layer_norm_eps"],
             pad_token_id=config.get("pad_token_id") or 0,
         )
-    except (KeyError, ValueError, TypeError, ZeroDivisionError, ValidationError) as error:
+    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
         raise UnsupportedTeacher(
             f"The teacher's config.json is unusable ({error}): {_SUPPORTED}."
         ) from error
@@ -155,7 +153,14 @@ def _hash(tensors: "dict[str, Tensor]") -> str:
 
 
 def is_mean_pooled(name: str) -> bool:
-    """Whether the files of sentence-transformers beside a model say that it averages tokens."""
+    """Whether the files of sentence-transformers beside a model say that it averages tokens.
+
+    Args:
+        name: Folder or hub id of the model.
+
+    Raises:
+        UnsupportedTeacher: The file that says so is damaged.
+    """
     from transformers.utils.hub import cached_file
 
     found = cached_file(
@@ -166,5 +171,12 @@ def is_mean_pooled(name: str) -> bool:
     )
     if found is None:
         return False
-    pooling = json.loads(Path(found).read_text())
+    try:
+        pooling = json.loads(Path(found).read_text())
+        if not isinstance(pooling, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnsupportedTeacher(
+            f"{name!r}: 1_Pooling/config.json cannot be read ({error}); mend or delete it."
+        ) from error
     return bool(pooling.get("pooling_mode_mean_tokens")) or pooling.get("pooling_mode") == "mean"

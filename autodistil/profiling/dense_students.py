@@ -84,6 +84,11 @@ def folder_forward(folder: Path, conditions: Conditions, seed: int = 0) -> Forwa
 
     torch runs `model.safetensors`, onnxruntime runs `model.onnx`.
 
+    Args:
+        folder: The folder.
+        conditions: How it is run.
+        seed: Of the token ids.
+
     Raises:
         InvalidInput: The folder holds no such model, it has too few positions, or a package is
             missing.
@@ -91,14 +96,21 @@ def folder_forward(folder: Path, conditions: Conditions, seed: int = 0) -> Forwa
     import torch
 
     config = read_config(folder)
-    check_conditions(conditions, config.get("max_position_embeddings", 0))
+    check_conditions(conditions, _size(config, "max_position_embeddings", folder))
     if conditions.runtime == "onnxruntime":
         path = folder / ONNX_FILE
         if not path.is_file():
             raise InvalidInput(f"{folder} holds no {ONNX_FILE} for onnxruntime.")
-        return _onnx_forward(str(path), config["vocab_size"], conditions, seed)
+        return _onnx_forward(str(path), _size(config, "vocab_size", folder), conditions, seed)
     model = load_folder(folder).model.to(getattr(torch, conditions.dtype))
     return _torch_forward(model, conditions, seed)
+
+
+def _size(config: dict[str, Any], name: str, folder: Path) -> int:
+    size = config.get(name)
+    if not isinstance(size, int) or size < 1:
+        raise InvalidInput(f"The config.json in {folder} has no {name} that is a positive number.")
+    return size
 
 
 def _padded(count: int) -> int:

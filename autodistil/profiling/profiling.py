@@ -138,6 +138,11 @@ def fit_profile(
 ) -> ConditionsProfile:
     """A predictor with what it was fitted to, and how well it predicts what it did not see.
 
+    Args:
+        conditions: Under which all were measured.
+        students: The students measured.
+        latencies: Of each of them.
+
     Raises:
         InvalidInput: There are too few students.
     """

@@ -72,7 +72,10 @@ def pareto_front(
 def fronts(
     entries: Sequence[Entry], axis: CostAxis, score: Score = Score.QUALITY
 ) -> dict[str, list[Entry]]:
-    """The front of each SuperLM by its `name@version`, in order of their first students."""
+    """The front of each SuperLM by its `name@version`, in order of their first students.
+
+    Arguments and errors as of `pareto_front`.
+    """
     names = dict.fromkeys(entry.superlm for entry in entries)
     return {
         name: pareto_front([e for e in entries if e.superlm == name], axis, score) for name in names
@@ -82,7 +85,10 @@ def fronts(
 def front_report(
     entries: Sequence[Entry], axis: CostAxis, score: Score = Score.QUALITY
 ) -> dict[str, Any]:
-    """The front of each SuperLM and that over all, as JSON values."""
+    """The front of each SuperLM and that over all, as JSON values.
+
+    Arguments and errors as of `pareto_front`.
+    """
     return {
         "x": axis.value,
         "y": score.value,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from autodistil.errors import UnknownDevice
 from autodistil.latency.conditions import LatencyLimit
 from autodistil.latency.device_profile import ConditionsProfile, DeviceProfile
-from autodistil.latency.predictor import Sizes
+from autodistil.latency.predictor import Prediction, Sizes
 
 Profiles = Mapping[str, DeviceProfile]
 """Profiles by the names of their devices."""
@@ -30,11 +30,18 @@ def profile_of(limit: LatencyLimit, profiles: Profiles) -> ConditionsProfile:
     return profiles[limit.device].under(limit)
 
 
-def predicted_ms(students: Sequence[Sizes], limit: LatencyLimit, profiles: Profiles) -> list[float]:
-    """Milliseconds that students would take, of the limit's percentile.
+def predict_latency(
+    students: Sequence[Sizes], limit: LatencyLimit, profiles: Profiles
+) -> list[Prediction]:
+    """What students would take, of the limit's percentile, in milliseconds.
+
+    Args:
+        students: The students.
+        limit: Names the device, the conditions, and the percentile; its own ms do not matter.
+        profiles: The profiled devices.
 
     Raises:
         UnknownDevice: The limit names no device, or one without a profile.
         UnprofiledConditions: The device was not profiled under these conditions.
     """
-    return profile_of(limit, profiles).predictor.predict(students, limit.percentile)
+    return profile_of(limit, profiles).predict(students, limit.percentile)

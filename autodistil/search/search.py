@@ -10,7 +10,7 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import LATENCY, Budget
-from autodistil.search.latency_limit import Profiles, predicted_ms
+from autodistil.search.latency_limit import Profiles, predict_latency
 from autodistil.search.refusal import Limits
 from autodistil.spaces.cost import Cost
 
@@ -23,17 +23,25 @@ class Entry(NamedTuple):
         candidate: The student's row.
         teacher: Cost of the SuperLM's teacher, of which relative limits are shares.
         latency_ms: Predicted latency under the conditions of the budget, if it limits latency.
+        latency_extrapolated: Whether the student is unlike all that the device was profiled with.
     """
 
     superlm: str
     candidate: Candidate
     teacher: Cost
     latency_ms: float | None = None
+    latency_extrapolated: bool = False
 
     def row(self) -> dict[str, Any]:
         """The candidate's row with its SuperLM, as JSON values."""
         row = {"superlm": self.superlm, **self.candidate.model_dump(mode="json")}
-        return row if self.latency_ms is None else {**row, "latency_ms": self.latency_ms}
+        if self.latency_ms is None:
+            return row
+        return {
+            **row,
+            "latency_ms": self.latency_ms,
+            "latency_extrapolated": self.latency_extrapolated,
+        }
 
     def value(self, axis: str) -> float:
         """What the student has of something that a budget can limit."""
@@ -63,6 +71,18 @@ class Choice(NamedTuple):
     better: Entry | None
     score: Score
 
+    @property
+    def warnings(self) -> list[str]:
+        """What to know of the answer before it is relied on, as sentences."""
+        if not self.best.latency_extrapolated:
+            return []
+        name = f"{self.best.candidate.architecture.name} of {self.best.superlm}"
+        return [
+            f"The {self.best.latency_ms:g} ms predicted for {name} are extrapolated: it is smaller "
+            "or larger than every student that the device was profiled with. Profile the device "
+            "anew with this SuperLM registered, or measure the student before you rely on it."
+        ]
+
     def report(self) -> dict[str, Any]:
         """The answer as JSON values: what the CLI prints and the API sends."""
         return {
@@ -75,6 +95,7 @@ class Choice(NamedTuple):
                 "cheaper": self.cheaper.row() if self.cheaper else None,
                 "better": self.better.row() if self.better else None,
             },
+            "warnings": self.warnings,
         }
 
 
@@ -128,6 +149,8 @@ def rank_feasible(
 ) -> list[Entry]:
     """The students within a budget, the best one first.
 
+    Arguments as of `search`.
+
     Raises:
         InfeasibleBudget: There are none; further errors as of `search`.
     """
@@ -155,8 +178,11 @@ def with_latency(
         raise InvalidInput("There are no candidates to search: no SuperLM was given.")
     if budget.latency is None:
         return entries
-    latencies = predicted_ms([e.candidate for e in entries], budget.latency, profiles or {})
-    return [e._replace(latency_ms=ms) for e, ms in zip(entries, latencies, strict=True)]
+    found = predict_latency([e.candidate for e in entries], budget.latency, profiles or {})
+    return [
+        entry._replace(latency_ms=prediction.ms, latency_extrapolated=prediction.extrapolated)
+        for entry, prediction in zip(entries, found, strict=True)
+    ]
 
 
 def scores_of(entries: Sequence[Entry], score: Score) -> NDArray[np.float64]:

@@ -13,9 +13,10 @@ from autodistil.latency.conditions import Conditions, LatencyLimit
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, measure_in_turns, torch_threads
+from autodistil.latency.predictor import Prediction
 from autodistil.profiling.dense_students import folder_forward
 from autodistil.search.budget import Budget
-from autodistil.search.latency_limit import Profiles, predicted_ms, profile_of
+from autodistil.search.latency_limit import Profiles, predict_latency, profile_of
 from autodistil.search.search import Choice, Entry, search
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of
@@ -109,25 +110,27 @@ class _Limit:
     def holds(self, measured: Latency) -> bool:
         return measured.percentile(self.limit.percentile) <= self.limit.ms
 
-    def predicted_ms(self, entry: Entry) -> float:
-        return predicted_ms([entry.candidate], self.limit, self.profiles)[0]
+    def predict(self, entry: Entry) -> Prediction:
+        return predict_latency([entry.candidate], self.limit, self.profiles)[0]
 
     def miss(self, entry: Entry, measured: Latency) -> Miss:
         return Miss(
             superlm=entry.superlm,
             architecture=entry.candidate.architecture,
-            predicted_ms=self.predicted_ms(entry),
+            predicted_ms=self.predict(entry).ms,
             measured=measured,
         )
 
     def receipt(
         self, entry: Entry, measured: Latency | None, misses: Sequence[Miss]
     ) -> LatencyReceipt:
+        prediction = self.predict(entry)
         return LatencyReceipt(
             device=self.device,
             limit_ms=self.limit.ms,
             percentile=self.limit.percentile,
-            predicted_ms=self.predicted_ms(entry),
+            predicted_ms=prediction.ms,
+            extrapolated=prediction.extrapolated,
             conditions=self.conditions,
             measured=measured,
             machine=Machine.this() if measured else None,

@@ -41,6 +41,13 @@ def proxy_candidates(
 ) -> list[Entry]:
     """Those to be scored: on the front over MACs of what fits the budget, the `count` best.
 
+    Args:
+        entries: The candidates.
+        budget: The limits.
+        count: How many to score at most.
+        profiles: The profiled devices.
+        score: By which the front is drawn.
+
     Raises:
         InfeasibleBudget: No student fits; further errors as of `autodistil.search.search.search`.
     """

@@ -171,6 +171,11 @@ def text_batches(
 ) -> "list[Batch]":
     """Batches of at most some 64 rows, a row for each sentence, in the order of the text.
 
+    Args:
+        sentences: From `read_sentences`.
+        tokenizer: The teacher's.
+        longest: Tokens that a row may have, [CLS] and [SEP] included; longer sentences are cut.
+
     Raises:
         InvalidInput: There are too few rows with a token in them.
     """

@@ -24,7 +24,7 @@ _MAX_STUDENTS = 10_000
 _MAX_STUDENT_LAYERS = 250_000
 """Of all students together: what costs and checks run over. BERT-large uncut has 117,504."""
 
-_NAME = re.compile(r"L(\d+)-H(\d+)-A(\d+)x(\d+)-F(\d+)")
+_NAME = re.compile(r"L(\d{1,4})-H(\d{1,7})-A(\d{1,7})x(\d{1,7})-F(\d{1,7})", re.ASCII)
 
 
 class HeadPolicy(StrEnum):
@@ -65,11 +65,6 @@ class Architecture(BaseModel):
         return (self,) * self.layers
 
     @property
-    def ffn_ratio(self) -> float:
-        """Intermediate width as a multiple of hidden, as the paper prints it."""
-        return self.intermediate / self.hidden
-
-    @property
     def name(self) -> str:
         """For example `L4-H128-A4x32-F448`; `Architecture.parse` reads it back."""
         return f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
@@ -85,8 +80,8 @@ class Architecture(BaseModel):
         sizes = [int(group) for group in match.groups()] if match else []
         if not sizes or min(sizes) < 1 or max(sizes) > 1 << 20 or sizes[0] > MAX_LAYERS:
             raise InvalidInput(
-                f"{name!r} is not an architecture; write layers ({MAX_LAYERS} at most), hidden, "
-                "heads x head width and FFN width, as in L4-H128-A4x32-F448."
+                f"{name[:200]!r} is not an architecture; write layers ({MAX_LAYERS} at most), "
+                "hidden, heads x head width and FFN width, as in L4-H128-A4x32-F448."
             )
         layers, hidden, heads, head_width, intermediate = sizes
         return cls(

@@ -88,7 +88,13 @@ def exact_macs(architecture: Sizes, sequence_length: int = SEQUENCE_LENGTH) -> i
 def weights_file_bytes(
     architecture: Sizes, encoder: EncoderConfig, dtype: DType = "float32"
 ) -> int:
-    """Exact size in bytes of the student's `model.safetensors`, header included."""
+    """Exact size in bytes of the student's `model.safetensors`, header included.
+
+    Args:
+        architecture: The student.
+        encoder: Vocabulary, positions, and token types.
+        dtype: Type of all tensors.
+    """
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in sorted(tensor_shapes(architecture, encoder).items()):

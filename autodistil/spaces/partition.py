@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.tensors import EncoderConfig
 
 # The paper's partition of BERT-base (section 3.1): low and high of each axis as fractions of
 # the teacher, and the FFN ratios in percent of the hidden width for a teacher of ratio 4.
@@ -130,6 +131,15 @@ def _steps(low: Fraction | int, high: Fraction | int, whole: int, step: int) -> 
 
 
 BERT_BASE = Architecture(layers=12, hidden=768, heads=12, head_width=64, intermediate=3072)
+BERT_BASE_ENCODER = EncoderConfig(
+    vocab_size=30522,
+    max_position_embeddings=512,
+    type_vocab_size=2,
+    hidden_act="gelu",
+    layer_norm_eps=1e-12,
+    pad_token_id=0,
+)
+"""What the students of BERT-base uncased share with it."""
 
 PRESETS: dict[str, list[SubSpace]] = {
     "bert-base-uncased": partition(BERT_BASE, k=3, head_policy=HeadPolicy.TEACHER),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.cost import Cost, cost
+from autodistil.spaces.mixture import Sizes
 from autodistil.spaces.tensors import EncoderConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -42,7 +43,7 @@ class FileEntry(_Strict):
 class TeacherSpec(_Strict):
     """The teacher a SuperLM was distilled from."""
 
-    name: ShortText
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$")]  # a line of model cards
     sha256: Sha256
     architecture: Architecture
 
@@ -125,4 +126,8 @@ class SuperLMSpec(_Strict):
     @property
     def teacher_cost(self) -> Cost:
         """What the teacher costs: the whole of which relative limits are shares."""
-        return cost(self.teacher.architecture, self.encoder, self.teacher.architecture.heads)
+        return self.cost_of(self.teacher.architecture)
+
+    def cost_of(self, sizes: Sizes) -> Cost:
+        """What an encoder of these sizes costs, with the vocabulary of all students."""
+        return cost(sizes, self.encoder, self.teacher.architecture.heads)

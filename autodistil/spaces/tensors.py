@@ -4,9 +4,9 @@ Names are those of Hugging Face's `BertModel`, so that a slice is an export with
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.spaces.architecture import Architecture, Size
 from autodistil.spaces.mixture import Sizes
@@ -25,6 +25,12 @@ class EncoderConfig(BaseModel):
     hidden_act: Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu"]
     layer_norm_eps: Annotated[float, Field(gt=0, lt=1)]
     pad_token_id: Annotated[int, Field(strict=True, ge=0)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id must be less than the vocab_size {self.vocab_size}")
+        return self
 
 
 def tensor_shapes(architecture: Sizes, encoder: EncoderConfig) -> dict[str, tuple[int, ...]]:

@@ -25,7 +25,6 @@ from safetensors import SafetensorError, safe_open
 from autodistil.errors import InvalidBundle, InvalidInput, explain
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
-from autodistil.spaces.cost import cost
 from autodistil.spaces.spec import FileEntry, SuperLMSpec
 from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.card import bundle_card
@@ -176,8 +175,7 @@ def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
     if sorted(c.architecture.name for c in candidates) != sorted(s.name for s in students):
         raise InvalidBundle(f"{CANDIDATES} does not list each student of the sub-space once.")
     for candidate in candidates:
-        heads = spec.teacher.architecture.heads
-        if candidate.cost != cost(candidate.architecture, spec.encoder, heads):
+        if candidate.cost != spec.cost_of(candidate.architecture):
             raise InvalidBundle(f"{CANDIDATES}: wrong cost of {candidate.architecture.name}.")
         if candidate.sub_space != spec.space.name:
             raise InvalidBundle(

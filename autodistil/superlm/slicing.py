@@ -66,11 +66,18 @@ def _slice(superlm: SuperLM, architecture: Sizes) -> "dict[str, Tensor]":
 
 
 def load_elastic(superlm: SuperLM) -> "ElasticEncoder":
-    """The whole SuperLM in fp32, in evaluation mode: what slices are checked against."""
+    """The whole SuperLM in fp32, in evaluation mode: what slices are checked against.
+
+    Raises:
+        InvalidBundle: The weights vanished or changed since the bundle was opened.
+    """
     from safetensors.torch import load_file
 
     from autodistil.models.elastic import ElasticEncoder
 
-    tensors = {name: tensor.float() for name, tensor in load_file(superlm.weights_path).items()}
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(superlm.weights_path).items()}
+    except (SafetensorError, OSError) as error:
+        raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error
     encoder = ElasticEncoder(tensors, superlm.spec.encoder, superlm.spec.kept_layers)
     return encoder.requires_grad_(False).eval()

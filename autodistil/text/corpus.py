@@ -48,12 +48,24 @@ class TokenizedText:
     Args:
         folder: Where `write_tokens` put the arrays.
         special_tokens: Ids of [CLS], [SEP], and [PAD].
+
+    Raises:
+        InvalidInput: The arrays are damaged.
     """
 
     def __init__(self, folder: Path, special_tokens: tuple[int, int, int]) -> None:
-        self._ids = np.load(folder / "ids.npy", mmap_mode="r")
-        self._starts = np.load(folder / "starts.npy", mmap_mode="r")
-        self._documents = np.load(folder / "documents.npy", mmap_mode="r")
+        try:
+            self._ids, self._starts, self._documents = (
+                np.load(folder / f"{name}.npy", mmap_mode="r")
+                for name in ("ids", "starts", "documents")
+            )
+            if self._starts[-1] != len(self._ids) or len(self._starts) != len(self._documents) + 1:
+                raise ValueError("its files do not belong together")
+        except (OSError, ValueError, EOFError, IndexError) as error:
+            raise InvalidInput(
+                f"The tokenised text in {folder} is damaged ({error}); delete the folder, and it "
+                "is made again."
+            ) from error
         self._cls, self._sep, self._pad = special_tokens
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """Text from data sets that the `datasets` library streams: of the Hugging Face hub, or on disk."""
 
 import hashlib
-import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autodistil.errors import InvalidInput
+from autodistil.optional import import_optional
 from autodistil.text.sources import Document, cut, files_with, hash_files
 
 _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
@@ -183,9 +183,4 @@ def import_datasets() -> Any:
     Raises:
         InvalidInput: It is not installed; says how to get it.
     """
-    try:
-        return importlib.import_module("datasets")
-    except ImportError as error:
-        raise InvalidInput(
-            "Reading data sets needs a library more: pip install 'autodistil[hub]'."
-        ) from error
+    return import_optional("datasets", "hub", "Reading data sets")

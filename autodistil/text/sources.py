@@ -89,8 +89,8 @@ class TextFiles:
         """The texts, file after file.
 
         Raises:
-            InvalidInput: There is no such file, a line is no JSON object with a `text`, or a .gz
-                file is damaged.
+            InvalidInput: There is no such file, a line is no JSON object with a `text`, a file is
+                no text, or a .gz file is damaged.
         """
         before = 0
         for path in self.files():
@@ -138,12 +138,19 @@ def files_with(source: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def hash_files(files: list[Path]) -> str:
-    """sha256 over the names and contents of files."""
+    """sha256 over the names and contents of files.
+
+    Raises:
+        InvalidInput: One cannot be read.
+    """
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
     return digest.hexdigest()
 
 
@@ -166,6 +173,11 @@ def _as_text(path: Path, raw: BinaryIO) -> TextIO:
 def _texts(path: Path, lines: TextIO) -> Iterator[str]:
     if ".jsonl" not in path.name:
         while text := lines.read(_DOCUMENT_CHARS):
+            if "\0" in text:
+                raise InvalidInput(
+                    f"{path} is no text: it holds zero bytes. Give parquet and arrow files as "
+                    f"dataset:{path}."
+                )
             yield text
         return
     for number, line in enumerate(lines, 1):

@@ -21,6 +21,12 @@ def order_layers(
 ) -> list[int]:
     """The teacher's layers from the most to the least needed; a student of depth d runs the first d
     of them, in their own order. The last layer comes first.
+
+    Args:
+        settings: How the layers are ordered.
+        encoder: The teacher.
+        teacher: Its sizes.
+        batches: Calibration text, to measure on.
     """
     last = teacher.layers - 1
     if settings.layers == "first":

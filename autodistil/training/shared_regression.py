@@ -50,7 +50,13 @@ class MatrixRegression:
         self.moments[key] = found
 
     def solve(self, weight: Tensor, bias: Tensor, ridge: float) -> None:
-        """Write the solution into weight [out, in] and bias [out], which it starts from."""
+        """Write the solution into the matrix, which it starts from.
+
+        Args:
+            weight: [out, in].
+            bias: [out].
+            ridge: Pull towards `weight`, as a share of the mean second moment of the inputs.
+        """
         before = torch.cat([weight.T, bias[None]]).double()
         solution = before
         for _ in range(_REWEIGHTINGS):

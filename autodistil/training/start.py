@@ -1,7 +1,6 @@
 """The start of a SuperLM: cut out of the teacher, most important parts first, and corrected."""
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from autodistil.files import replacing
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
@@ -49,9 +49,8 @@ class Start:
             "teacher_layers": self.teacher_layers,
             "channels": self.channels,
         }
-        partial = path.with_name(path.name + ".partial")
-        save_file(self.tensors, partial, metadata={"start": json.dumps(facts)})
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            save_file(self.tensors, partial, metadata={"start": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: Path, made_from: str) -> Self | None:
@@ -62,14 +61,20 @@ class Start:
                 if facts["made_from"] != made_from:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError):
+        except (OSError, SafetensorError, KeyError, ValueError):
             return None
         kept_layers = {int(depth): tuple(layers) for depth, layers in facts["kept_layers"].items()}
         return cls(tensors, kept_layers, tuple(facts["teacher_layers"]), tuple(facts["channels"]))
 
 
 def calibration_batches(text: TokenizedText, seed: int, batches: int = 8) -> list[Batch]:
-    """Sentences to measure on, about 1,600 tokens a batch; the same for the same seed."""
+    """Sentences to measure on, about 1,600 tokens a batch; the same for the same seed.
+
+    Args:
+        text: Text to train on.
+        seed: Of the sentences drawn.
+        batches: How many, of 64 rows of 32 slots each.
+    """
     return [text.batch(np.random.default_rng([seed, 0xCA11, i]), 64, 32) for i in range(batches)]
 
 

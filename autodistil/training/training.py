@@ -5,30 +5,29 @@ smallest, and some random students. A step is a function of the settings, the st
 weights; so a run resumed from a checkpoint goes on exactly as if it had never stopped.
 """
 
-import hashlib
-import json
 import math
-import os
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from autodistil.errors import CheckpointMismatch, InvalidInput
+from autodistil.errors import TrainingDiverged
 from autodistil.models.elastic import ElasticEncoder, LayerOutput
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
-from autodistil.spaces.cost import exact_macs
 from autodistil.text.corpus import Batch, TokenizedText
+from autodistil.training.checkpoint import (
+    CHECKPOINT,
+    Position,
+    read_checkpoint,
+    run_identity,
+    write_checkpoint,
+)
 from autodistil.training.loss_curve import LOSSES, LossOfStudent, LossRow
 from autodistil.training.objective import (
     Compared,
@@ -38,38 +37,12 @@ from autodistil.training.objective import (
     losses,
     make_target,
 )
-from autodistil.training.settings import Extreme, TrainingSettings
+from autodistil.training.optimization import build_optimizer, set_learning_rate
+from autodistil.training.sampling import Sampler
+from autodistil.training.settings import TrainingSettings
+from autodistil.training.settings_check import check_settings
 from autodistil.training.start import Start, teacher_encoder
 from autodistil.training.teacher_cache import TeacherCache
-
-CHECKPOINT = "checkpoint.safetensors"
-
-
-def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace) -> None:
-    """Refuse settings that fit no teacher and sub-space such as these.
-
-    Raises:
-        InvalidInput: Says which setting, and what would do.
-    """
-    sizes = teacher.architecture
-    widths = {student.attention_width for student in space.students()} | {sizes.attention_width}
-    common = math.gcd(*widths)
-    if common % settings.relation_heads:
-        possible = [n for n in range(1, common + 1) if common % n == 0]
-        raise InvalidInput(
-            f"{settings.relation_heads} relation heads do not divide every attention width "
-            f"{sorted(widths)}; possible are {possible}."
-        )
-    positions = teacher.encoder.max_position_embeddings
-    if max(settings.lengths) > positions:
-        raise InvalidInput(
-            f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
-            f"{positions} positions; set shorter lengths."
-        )
-    if -settings.teacher_layer > sizes.layers:
-        raise InvalidInput(
-            f"teacher_layer {settings.teacher_layer}: the teacher has {sizes.layers} layers."
-        )
 
 
 class Trainer:
@@ -87,6 +60,12 @@ class Trainer:
         folder: Of the checkpoint and the loss curve; a checkpoint that lies there is resumed.
         accelerator: Devices and processes; by default the CPU alone.
         cache: Where the teacher's outputs are kept for runs on the same batches, if anywhere.
+
+    Attributes:
+        superlm: The SuperLM that is trained.
+        sampler: Draws the batches and students of every step.
+        step: Steps done.
+        tokens_seen: Tokens seen, padding not counted, over all processes.
 
     Raises:
         InvalidInput: The settings do not fit the teacher.
@@ -106,7 +85,7 @@ class Trainer:
         cache: Path | None = None,
     ) -> None:
         check_settings(settings, teacher, space)
-        self.settings, self.space, self._text, self._folder = settings, space, text, folder
+        self._settings, self._folder = settings, folder
         self._accelerator = accelerator or Accelerator(cpu=True)
         self._device = self._accelerator.device
         self._teacher_architecture = teacher.architecture
@@ -117,16 +96,22 @@ class Trainer:
         tensors = {name: tensor.clone() for name, tensor in start.tensors.items()}
         self.superlm = ElasticEncoder(tensors, teacher.encoder, start.kept_layers, settings.dropout)
         self.superlm.to(self._device)
-        self._strata = _strata(space, settings) if settings.stratified else []
-        self._optimizer = self._build_optimizer()
+        self.sampler = Sampler(settings, space, text, self._accelerator)
+        self._optimizer = build_optimizer(self.superlm.tensors(), settings)
         self.step, self.tokens_seen = 0, 0
-        self._identity = _identity(
+        self._identity = run_identity(
             settings, space, teacher, text, start, self._accelerator.num_processes
         )
         self._cache = TeacherCache(cache, teacher.sha256, self._compared) if cache else None
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
-            self._resume()
+            self.step, self.tokens_seen = read_checkpoint(
+                folder / CHECKPOINT,
+                self._identity,
+                self.superlm.tensors(),
+                self._optimizer,
+                self._device,
+            )
 
     def run(
         self,
@@ -138,7 +123,10 @@ class Trainer:
         Args:
             checkpoint_seconds: Time between two checkpoints.
             on_step: Called after every step, for progress; its students stand in the order of
-                `draw_students`.
+                `Sampler.students`.
+
+        Raises:
+            TrainingDiverged: A loss or a gradient is no number any more.
         """
         if not self._accelerator.is_main_process:
             for _ in self._steps():
@@ -158,28 +146,39 @@ class Trainer:
         self.save()
 
     def _steps(self) -> Iterator[LossRow]:
-        while self.tokens_seen < self.settings.tokens:
+        while self.tokens_seen < self._settings.tokens:
             yield self.train_step()
 
     def train_step(self) -> LossRow:
-        """Train on the next batches, without saving anything; the losses are means over them."""
-        students = self.draw_students(self.step)
-        rate = self._set_learning_rate()
+        """Train on the next batches, without saving anything; the losses are means over them.
+
+        Raises:
+            TrainingDiverged: A loss or a gradient is no number any more; the weights are as they
+                were before the step.
+        """
+        students = self.sampler.students(self.step)
+        rate = set_learning_rate(self._optimizer, self._settings, self.tokens_seen)
         sums = [(0.0, 0.0)] * len(students)
         tokens = 0
-        for part in range(self.settings.accumulate):
-            batch = self.draw_batch(self.step, part)
+        for part in range(self._settings.accumulate):
+            batch = self.sampler.batch(self.step, part)
             tokens += batch.tokens
             for number, found in enumerate(self._backward(batch, students)):
                 relation, similarity = sums[number]
                 sums[number] = (relation + found[0], similarity + found[1])
         self._average_gradients()
-        torch.nn.utils.clip_grad_norm_(self.superlm.parameters(), self.settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.superlm.parameters(), self._settings.clip)
+        # Before the weights are touched, so that no checkpoint can hold what is no number.
+        if not all(map(math.isfinite, chain([norm.item()], *sums))):
+            raise TrainingDiverged(
+                f"Step {self.step + 1}: the loss is no number any more. Lower learning_rate, or "
+                "set precision to fp32, and train in another folder."
+            )
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=False)
         self.step += 1
         self.tokens_seen += self._over_processes(tokens)
-        parts = self.settings.accumulate
+        parts = self._settings.accumulate
         return LossRow(
             step=self.step,
             tokens=self.tokens_seen,
@@ -196,7 +195,7 @@ class Trainer:
         self, batch: Batch, students: list[Architecture]
     ) -> Iterator[tuple[float, float]]:
         """Add the gradients of the students on one batch; yields their losses."""
-        settings, mask = self.settings, batch.attention_mask
+        settings, mask = self._settings, batch.attention_mask
         if settings.dropout:
             torch.manual_seed(1_000_003 * settings.seed + self.step)
         with self._autocast():
@@ -217,7 +216,7 @@ class Trainer:
     ) -> Losses:
         layers = self.superlm.kept_layers[student.layers]
         return losses(
-            self.settings, outputs, target, mask, [self._teacher_layers[i] for i in layers]
+            self._settings, outputs, target, mask, [self._teacher_layers[i] for i in layers]
         )
 
     def _run_teacher(self, batch: Batch) -> Sequence[Compared]:
@@ -231,34 +230,8 @@ class Trainer:
         return self._cache.fetch(batch, run) if self._cache else run()
 
     def _autocast(self) -> AbstractContextManager[object]:
-        enabled = self.settings.precision == "bf16"
+        enabled = self._settings.precision == "bf16"
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
-
-    def draw_batch(self, step: int, part: int = 0) -> Batch:
-        """Batch of a step, of one of its parts, of this process; the same whenever it is asked."""
-        settings, accelerator = self.settings, self._accelerator
-        if settings.distinct_batches:
-            step %= settings.distinct_batches
-        # The length is one for the whole step, so that no process waits for the others.
-        length_rng = np.random.default_rng([settings.seed, step, 0])
-        weights = np.array(settings.length_weights) / sum(settings.length_weights)
-        length = int(length_rng.choice(settings.lengths, p=weights))
-        # Two processes draw what one would draw in two parts.
-        index = part * accelerator.num_processes + accelerator.process_index
-        rng = np.random.default_rng([settings.seed, step, index, 0])
-        rows = max(2, settings.batch_tokens // length)
-        batch = self._text.batch(rng, rows, length, settings.neighbours, settings.thinned)
-        return Batch(batch.input_ids.to(self._device), batch.attention_mask.to(self._device))
-
-    def draw_students(self, step: int) -> list[Architecture]:
-        """Students of a step; the same in all processes, and whenever they are asked for."""
-        settings, space = self.settings, self.space
-        extremes = {Extreme.LARGEST: space.largest, Extreme.SMALLEST: space.smallest}
-        chosen = [extremes[extreme] for extreme in settings.extremes]
-        rng = random.Random(f"{settings.seed} {step}")
-        if self._strata:
-            return [*chosen, *(rng.choice(stratum) for stratum in self._strata)]
-        return [*chosen, *(space.sample(rng) for _ in range(settings.random_students))]
 
     def _average_gradients(self) -> None:
         if self._accelerator.num_processes == 1:
@@ -273,108 +246,19 @@ class Trainer:
             return tokens
         return int(self._accelerator.reduce(torch.tensor(tokens, device=self._device), "sum"))
 
-    def _build_optimizer(self) -> torch.optim.AdamW:
-        settings = self.settings
-        groups: dict[tuple[float, float], list[Tensor]] = {}
-        for name, tensor in self.superlm.tensors().items():
-            share = settings.embedding_rate if "embeddings.weight" in name else 1.0
-            decay = settings.weight_decay if tensor.ndim > 1 else 0.0
-            groups.setdefault((share, decay), []).append(tensor)
-        return torch.optim.AdamW(
-            [
-                {"params": tensors, "weight_decay": decay, "share": share}
-                for (share, decay), tensors in groups.items()
-            ],
-            lr=settings.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
-
-    def _set_learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to zero, over the share of tokens seen."""
-        done = self.tokens_seen / self.settings.tokens
-        warmup = self.settings.warmup
-        if done < warmup:
-            factor = max(done, 1e-3) / warmup
-        else:
-            factor = 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-        rate = self.settings.learning_rate * factor
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        return rate
-
     def save(self) -> None:
         """Write the checkpoint; the old one stays until the new one is whole."""
-        tensors: dict[str, Tensor] = {}
-        for name, parameter in self.superlm.tensors().items():
-            tensors[f"weights/{name}"] = parameter.detach()
-            state = self._optimizer.state.get(parameter, {})
-            for moment in ("exp_avg", "exp_avg_sq", "step"):
-                if moment in state:
-                    tensors[f"{moment}/{name}"] = state[moment]
-        metadata = {"identity": self._identity, "step": self.step, "tokens_seen": self.tokens_seen}
-        partial = self._folder / (CHECKPOINT + ".partial")
-        save_file(
-            {key: value.contiguous() for key, value in tensors.items()},
-            partial,
-            metadata={"run": json.dumps(metadata)},
+        write_checkpoint(
+            self._folder / CHECKPOINT,
+            self._identity,
+            Position(self.step, self.tokens_seen),
+            self.superlm.tensors(),
+            self._optimizer,
         )
-        os.replace(partial, self._folder / CHECKPOINT)
-
-    def _resume(self) -> None:
-        path = self._folder / CHECKPOINT
-        try:
-            with safe_open(path, framework="pt", device=str(self._device)) as file:
-                metadata = json.loads((file.metadata() or {}).get("run", "{}"))
-                if metadata.get("identity") != self._identity:
-                    raise CheckpointMismatch(
-                        f"{path} was written by a run with other settings, teacher, sub-space, "
-                        "or text; use the same ones to resume it, or another folder to start anew."
-                    )
-                saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointMismatch(f"{path} is damaged ({error}); delete it.") from error
-        self.step, self.tokens_seen = metadata["step"], metadata["tokens_seen"]
-        parameters = self.superlm.tensors()
-        if missing := sorted(
-            f"weights/{name}" for name in parameters if f"weights/{name}" not in saved
-        ):
-            raise CheckpointMismatch(f"{path} lacks the tensor {missing[0]}; delete it.")
-        for name, parameter in parameters.items():
-            parameter.data.copy_(saved[f"weights/{name}"])
-            state = {
-                moment: saved[f"{moment}/{name}"]
-                for moment in ("exp_avg", "exp_avg_sq", "step")
-                if f"{moment}/{name}" in saved
-            }
-            if state:
-                self._optimizer.state[parameter] = state
 
 
 def _detach(output: LayerOutput) -> LayerOutput:
     return LayerOutput(*(tensor.detach() for tensor in output))
-
-
-def _strata(space: SubSpace, settings: TrainingSettings) -> list[list[Architecture]]:
-    """The students by MACs, in as many equal shares as random students are drawn."""
-    ordered = sorted(space.students(), key=exact_macs)
-    shares = min(settings.random_students, len(ordered))
-    ends = [len(ordered) * share // shares for share in range(shares + 1)] if shares else [0]
-    return [ordered[low:high] for low, high in pairwise(ends)]
-
-
-def _identity(
-    settings: TrainingSettings,
-    space: SubSpace,
-    teacher: Teacher,
-    text: TokenizedText,
-    start: Start,
-    processes: int,
-) -> str:
-    """What must be the same for a run to be resumed; of the text, how much there is of it."""
-    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256, processes)
-    whole = f"{parts} {start.kept_layers} {start.teacher_layers} {len(text)} {text.tokens}"
-    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _truncate_losses(path: Path, step: int) -> None:

@@ -138,6 +138,7 @@ BAD_FILES = [
     ("rte", "dev.tsv", "sentence1\tsentence2\tlabel\na\tb\tmaybe\n", "none of entailment, not"),
     ("sst2", "dev.jsonl", "", "line 1: not a JSON object"),
     ("sst2", "dev.jsonl", "[1]\n", "line 1: not a JSON object"),
+    ("sst2", "dev.jsonl", "[" * 100_000, "line 1: not a JSON object"),
     ("sst2", "dev.jsonl", '{"sentence": "a"}\n', "line 1: lacks one of the fields sentence, label"),
     ("sst2", "dev.jsonl", '{"sentence": "a", "label": -1}\n', "line 1: the label -1"),
     ("sst2", "dev.jsonl", '{"sentence": "a", "label": true}\n', "line 1: the label True"),

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from autodistil.downstream.task_data import Examples
 from autodistil.downstream.zero_shot import folder_embedder, stsb_spearman
 from autodistil.errors import InvalidInput
+from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
 from autodistil.models.elastic import mean_pool
 from autodistil.models.model_folder import read_facts
@@ -57,12 +58,18 @@ def test_long_texts_are_cut_to_128_tokens(teacher_folder: Path) -> None:
     assert not torch.allclose(short, long, atol=1e-3)
 
 
+def export(superlm: SuperLM, folder: Path) -> Candidate:
+    """The first student of a SuperLM, as a folder."""
+    candidate = superlm.candidates[0]
+    tensors = slice_student(superlm, candidate.architecture)
+    export_transformers(superlm, candidate, tensors, folder)
+    return candidate
+
+
 def test_the_score_of_a_student_folder_is_a_correlation(
     stock_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    candidate = stock_superlm.candidates[0]
-    tensors = slice_student(stock_superlm, candidate.architecture)
-    export_transformers(stock_superlm, candidate, tensors, tmp_path / "student")
+    export(stock_superlm, tmp_path / "student")
     embed, rng = folder_embedder(tmp_path / "student"), random.Random(0)
     first, second = ([sentence(rng) for _ in range(12)] for _ in range(2))
     cosines = F.cosine_similarity(embed(first), embed(second))
@@ -73,9 +80,7 @@ def test_the_score_of_a_student_folder_is_a_correlation(
 def test_a_student_of_free_head_width_is_loaded_by_our_class_its_own_code_unrun(
     free_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    candidate = free_superlm.candidates[0]
-    tensors = slice_student(free_superlm, candidate.architecture)
-    export_transformers(free_superlm, candidate, tensors, tmp_path)
+    candidate = export(free_superlm, tmp_path)
     (tmp_path / "modeling_student.py").write_text("raise SystemExit('ran')")
     assert folder_embedder(tmp_path)(["ba be"]).shape == (1, candidate.architecture.hidden)
     facts = read_facts(tmp_path)
@@ -85,9 +90,7 @@ def test_a_student_of_free_head_width_is_loaded_by_our_class_its_own_code_unrun(
 def test_a_model_with_code_of_others_is_refused_unrun(
     free_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    candidate = free_superlm.candidates[0]
-    tensors = slice_student(free_superlm, candidate.architecture)
-    export_transformers(free_superlm, candidate, tensors, tmp_path)
+    export(free_superlm, tmp_path)
     edit_json(tmp_path / "config.json", lambda config: {**config, "model_type": "unheard-of"})
     (tmp_path / "modeling_student.py").write_text("raise SystemExit('ran')")
     with pytest.raises(InvalidInput, match="custom code"):
@@ -97,9 +100,7 @@ def test_a_model_with_code_of_others_is_refused_unrun(
 def test_a_models_facts_change_with_its_weights_but_not_with_its_receipt(
     stock_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    candidate = stock_superlm.candidates[0]
-    tensors = slice_student(stock_superlm, candidate.architecture)
-    export_transformers(stock_superlm, candidate, tensors, tmp_path)
+    candidate = export(stock_superlm, tmp_path)
     facts = read_facts(tmp_path)
     assert (facts.macs, facts.params) == (candidate.macs, candidate.params)
     (tmp_path / "receipt.json").write_text("{}")

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score, estimate_quality
 from autodistil.evaluation.signals import Signals
-from tests.autodistil.search.test_search import EVALUATED, STUDENTS
+from tests.autodistil.search.brute_force import EVALUATED, STUDENTS
 
 
 def test_the_quality_of_a_candidate_is_the_estimate_from_its_signals() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from autodistil.errors import InvalidInput
 from autodistil.evaluation.score_log import ScoreLog
 from autodistil.evaluation.signals import Signals
 
@@ -77,3 +78,10 @@ def test_without_a_file_scores_are_kept_in_memory() -> None:
     with ScoreLog(None, "a") as log:
         log.add("L1", 0, SIGNALS)
         assert log.get("L1", 0) == SIGNALS
+
+
+def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "scores.jsonl", tmp_path):
+        with pytest.raises(InvalidInput, match="cannot be written"):
+            ScoreLog(path, "a")

@@ -1,8 +1,6 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +17,7 @@ from autodistil.extraction.export import PARITY_TOLERANCE, check_parity, export_
 from autodistil.models.teacher import Teacher
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_student
+from tests.autodistil.extraction.loading import run_elsewhere
 from tests.factories import random_batch
 
 WEIGHTS = "model.safetensors"
@@ -49,27 +48,6 @@ def test_a_stock_student_is_a_plain_bert(stock_superlm: SuperLM, tmp_path: Path)
         assert "auto_map" not in json.loads((folder / "config.json").read_text())
 
 
-_LOAD = """
-import sys
-import torch
-from transformers import AutoModel, AutoTokenizer
-
-torch.set_num_threads(1)
-folder, trust, out = sys.argv[1], sys.argv[2] == "trust", sys.argv[3]
-options = {"trust_remote_code": True} if trust else {}
-model, info = AutoModel.from_pretrained(folder, output_loading_info=True, **options)
-assert not any(info.values()), info
-assert not model.training
-AutoTokenizer.from_pretrained(folder, **options)
-inputs = torch.load(out)
-with torch.no_grad():
-    hidden = model(**inputs).last_hidden_state
-assert not [name for name in sys.modules if name.split(".")[0] == "autodistil"]
-torch.save(hidden, out)
-print(type(model).__name__)
-"""
-
-
 @pytest.mark.parametrize("kind", ["stock", "free"])
 def test_a_student_loads_in_a_process_that_knows_nothing_of_us(
     kind: str, stock_superlm: SuperLM, free_superlm: SuperLM, tmp_path: Path
@@ -77,22 +55,10 @@ def test_a_student_loads_in_a_process_that_knows_nothing_of_us(
     superlm = stock_superlm if kind == "stock" else free_superlm
     candidate = export(superlm, tmp_path / "student", 5)
     batch = random_batch(superlm.spec.encoder.vocab_size, tokens=20)
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    torch.save(inputs, tmp_path / "exchange.pt")
-    loaded = subprocess.run(
-        [
-            *(sys.executable, "-W", "error", "-c", _LOAD, str(tmp_path / "student")),
-            *("plain" if kind == "stock" else "trust", str(tmp_path / "exchange.pt")),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert loaded.stdout.strip() == ("BertModel" if kind == "stock" else "StudentModel")
-    found = torch.load(tmp_path / "exchange.pt")
-    expected = load_elastic(superlm)(**inputs, architecture=candidate.architecture).hidden
+    name, found = run_elsewhere(tmp_path / "student", batch, trust=kind == "free")
+    assert name == ("BertModel" if kind == "stock" else "StudentModel")
+    given = (batch.input_ids, batch.attention_mask)
+    expected = load_elastic(superlm)(*given, candidate.architecture).hidden
     difference = (found - expected)[batch.attention_mask.bool()].abs().max()
     assert difference <= PARITY_TOLERANCE
 

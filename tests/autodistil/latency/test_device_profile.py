@@ -22,7 +22,7 @@ from autodistil.latency.device_profile import (
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, torch_threads
 from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
-from autodistil.search.latency_limit import predicted_ms
+from autodistil.search.latency_limit import predict_latency
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
@@ -130,19 +130,38 @@ def test_conditions_are_found_by_what_a_limit_says() -> None:
 
 def test_predictions_are_of_the_device_and_percentile_that_the_limit_names() -> None:
     profiles = {"xeon": made_up_profile(), "phone": made_up_profile("phone", factor=3.0)}
-    how: Any = {"ms": 1, "sequence_length": 16}
     students = TINY[:3]
-    xeon = predicted_ms(students, LatencyLimit(device="xeon", percentile=50, **how), profiles)
-    slow = predicted_ms(students, LatencyLimit(device="xeon", **how), profiles)
-    phone = predicted_ms(students, LatencyLimit(device="phone", percentile=50, **how), profiles)
+
+    def milliseconds(**asked: Any) -> list[float]:
+        limit = LatencyLimit(ms=1, sequence_length=16, **asked)
+        return [found.ms for found in predict_latency(students, limit, profiles)]
+
+    xeon, slow = milliseconds(device="xeon", percentile=50), milliseconds(device="xeon")
+    phone = milliseconds(device="phone", percentile=50)
     for student, a, b, c in zip(students, xeon, slow, phone, strict=True):
         assert a == pytest.approx(1.05 * (student.layers + exact_macs(student) / 1e6), rel=0.05)
         assert b == pytest.approx(a * 1.2 / 1.05, rel=1e-3)
         assert c == pytest.approx(3 * a, rel=1e-3)
     with pytest.raises(UnknownDevice, match="'pixel'; devices with a latency profile: xeon, phone"):
-        predicted_ms(students, LatencyLimit(device="pixel", **how), profiles)
+        milliseconds(device="pixel")
     with pytest.raises(UnknownDevice, match="names no device"):
-        predicted_ms(students, LatencyLimit(**how), {})
+        milliseconds()
+
+
+def test_predictions_for_students_unlike_all_that_were_measured_say_so() -> None:
+    (known,) = made_up_profile().profiled
+    assert not any(found.extrapolated for found in known.predict(TINY))
+    largest = max(TINY, key=exact_macs)
+    between = largest.model_copy(update={"intermediate": largest.intermediate - 1})
+    unlike = [
+        largest.model_copy(update={"intermediate": 2 * largest.intermediate}),
+        largest.model_copy(update={"layers": 1, "intermediate": 8}),
+        min(TINY, key=exact_macs).model_copy(update={"hidden": 8}),
+        *list(partition(BERT_BASE)[2].students())[:3],
+    ]
+    found = known.predict([between, *unlike], 90)
+    assert [one.extrapolated for one in found] == [False, *(True for _ in unlike)]
+    assert [one.ms for one in found] == known.predictor.predict([between, *unlike], 90)
 
 
 def test_one_set_of_conditions_can_be_slowed() -> None:

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +29,7 @@ from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic
+from tests.autodistil.extraction.loading import run_elsewhere
 from tests.autodistil.test_pictures import PNG, texts
 from tests.factories import random_batch
 
@@ -42,24 +40,6 @@ PLAIN = Mixture(hidden=16, head_width=8, heads=(2, 2), intermediate=(128, 128))
 FREE = Mixture(hidden=40, head_width=16, heads=(3, 2), intermediate=(48, 80))
 WEIGHTS = "model.safetensors"
 
-_LOAD = """
-import sys
-import torch
-from transformers import AutoModel, AutoTokenizer
-
-torch.set_num_threads(1)
-folder, out = sys.argv[1:]
-model, info = AutoModel.from_pretrained(folder, output_loading_info=True, trust_remote_code=True)
-assert not any(info.values()), info
-AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
-inputs = torch.load(out)
-with torch.no_grad():
-    hidden = model(**inputs).last_hidden_state
-assert not [name for name in sys.modules if name.split(".")[0] == "autodistil"]
-torch.save(hidden, out)
-print(type(model).__name__)
-"""
-
 
 def test_a_mixture_loads_in_a_process_that_knows_nothing_of_us(
     stock_superlm: SuperLM, tmp_path: Path
@@ -69,19 +49,10 @@ def test_a_mixture_loads_in_a_process_that_knows_nothing_of_us(
     receipt = extract_mixture(stock_superlm, MIXED, folder, on_phase=phases.append)
     assert tuple(phases) == PHASES
     batch = random_batch(stock_superlm.spec.encoder.vocab_size, tokens=20)
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    torch.save(inputs, tmp_path / "exchange.pt")
-    loaded = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _LOAD, str(folder), str(tmp_path / "exchange.pt")],
-        cwd=tmp_path,
-        env={**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert loaded.stdout.strip() == "StudentModel"
-    found = torch.load(tmp_path / "exchange.pt")
-    expected = load_elastic(stock_superlm)(**inputs, architecture=MIXED).hidden
+    name, found = run_elsewhere(folder, batch, trust=True)
+    assert name == "StudentModel"
+    given = (batch.input_ids, batch.attention_mask)
+    expected = load_elastic(stock_superlm)(*given, MIXED).hidden
     assert (found - expected)[batch.attention_mask.bool()].abs().max() <= 1e-5
     for name, entry in receipt.files.items():
         assert FileEntry.of(folder / name) == entry

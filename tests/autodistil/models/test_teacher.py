@@ -189,3 +189,17 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_sizes_of_a_config_without_a_field_are_refused() -> None:
     with pytest.raises(UnsupportedTeacher, match="hidden_size"):
         read_sizes({"model_type": "bert"})
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, "\xff"])
+def test_a_damaged_file_on_pooling_is_named(content: str, folder: Path) -> None:
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UnsupportedTeacher, match=r"1_Pooling/config\.json cannot be read"):
+        load_teacher(str(folder))
+
+
+def test_an_endless_width_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    with pytest.raises(UnsupportedTeacher, match="unusable"):
+        read_sizes({**config, "hidden_size": float("inf")})

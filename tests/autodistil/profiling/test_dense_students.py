@@ -21,7 +21,7 @@ from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic
-from tests.factories import FREE_SPACE, STOCK_SPACE, random_tensors
+from tests.factories import FREE_SPACE, STOCK_SPACE, edit_json, random_tensors
 
 ENCODER = EncoderConfig(
     vocab_size=50,
@@ -146,3 +146,14 @@ def test_a_missing_package_is_named_with_what_installs_it(
     with pytest.raises(InvalidInput, match=rf"{package}: pip install 'autodistil\[onnx\]'"):
         check_conditions(ONNX, 32)
     check_conditions(SHORT, 32)
+
+
+@pytest.mark.parametrize("wrong", [None, "many", 0])
+def test_a_config_without_a_vocabulary_is_refused(
+    wrong: object, stock_superlm: SuperLM, tmp_path: Path
+) -> None:
+    budget = Budget(latency=LatencyLimit(ms=1, **ONNX.how.model_dump()))
+    extract_student(stock_superlm, stock_superlm.candidates[0], tmp_path, budget)
+    edit_json(tmp_path / "config.json", lambda config: {**config, "vocab_size": wrong})
+    with pytest.raises(InvalidInput, match="has no vocab_size that is a positive number"):
+        folder_forward(tmp_path, ONNX)

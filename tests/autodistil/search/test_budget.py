@@ -8,10 +8,9 @@ from pydantic import ValidationError
 from autodistil.errors import InvalidInput
 from autodistil.search.budget import AXES, Budget, parse_amount, read_budget
 from autodistil.spaces.cost import cost
-from autodistil.spaces.partition import BERT_BASE
-from tests.autodistil.spaces.test_architecture import BERT_ENCODER
+from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER
 
-TEACHER = cost(BERT_BASE, BERT_ENCODER, teacher_heads=12)
+TEACHER = cost(BERT_BASE, BERT_BASE_ENCODER, teacher_heads=12)
 
 
 @pytest.mark.parametrize(

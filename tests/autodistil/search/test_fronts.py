@@ -9,7 +9,7 @@ from autodistil.evaluation.quality import Score
 from autodistil.search.front_picture import plot_fronts
 from autodistil.search.fronts import CostAxis, front_report, fronts, pareto_front
 from autodistil.search.search import Entry
-from tests.autodistil.search.test_search import EVALUATED, TEACHER, table, worth
+from tests.autodistil.search.brute_force import EVALUATED, TEACHER, table, worth
 
 
 def dominates(one: Entry, other: Entry, axis: CostAxis, score: Score) -> bool:

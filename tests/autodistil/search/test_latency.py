@@ -9,9 +9,10 @@ from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.search.budget import Budget, LatencyLimit, read_budget
-from autodistil.search.latency_limit import predicted_ms
+from autodistil.search.latency_limit import predict_latency
 from autodistil.search.search import Entry, search
 from autodistil.spaces.cost import Cost
+from autodistil.spaces.partition import PRESETS
 from tests.autodistil.latency.test_device_profile import ENCODER, ONE, made_up_profile
 from tests.factories import FREE_SPACE, STOCK_SPACE
 
@@ -37,7 +38,8 @@ def limit(ms: float, **more: object) -> LatencyLimit:
 
 
 def latencies(asked: LatencyLimit, profiles: dict[str, DeviceProfile] = PROFILES) -> list[float]:
-    return predicted_ms([entry.candidate for entry in ENTRIES], asked, profiles)
+    found = predict_latency([entry.candidate for entry in ENTRIES], asked, profiles)
+    return [prediction.ms for prediction in found]
 
 
 def test_the_choice_equals_brute_force_over_predictions() -> None:
@@ -90,7 +92,7 @@ def test_latency_and_another_limit_that_exclude_each_other_are_both_named() -> N
     fast = ENTRIES[0].candidate
     slow = ENTRIES[-1].candidate.model_copy(update={"params": fast.params // 2})
     entries = [Entry("a@1", candidate, TEACHER) for candidate in (fast, slow)]
-    quick, late = predicted_ms([fast, slow], limit(1), PROFILES)
+    quick, late = (p.ms for p in predict_latency([fast, slow], limit(1), PROFILES))
     budget = Budget(latency=limit((quick + late) / 2), params=fast.params - 1)
     with pytest.raises(InfeasibleBudget) as caught:
         search(entries, budget, PROFILES, Score.PARAMS)
@@ -128,3 +130,29 @@ def test_what_is_not_profiled_is_refused_with_what_is() -> None:
 def test_a_limit_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match="The budget: latency"):
         read_budget(latency={"ms": 5, "device": "xeon", **wrong})
+
+
+def test_an_answer_by_an_extrapolated_prediction_says_so_and_warns() -> None:
+    budget = Budget(latency=limit(1e6))
+    known = search(ENTRIES, budget, PROFILES, Score.PARAMS)
+    assert known.best.row()["latency_extrapolated"] is False
+    assert known.report()["warnings"] == known.warnings == []
+    spaces = PRESETS["bert-base-uncased"][:1]
+    larger = [
+        Entry("larger@1", Candidate.build(student, space, ENCODER, 12), TEACHER)
+        for space in spaces
+        for student in space.students()
+    ]
+    choice = search([*ENTRIES, *larger], budget, PROFILES, Score.PARAMS)
+    assert choice.best.superlm == "larger@1"
+    report = choice.report()
+    assert report["choice"]["latency_extrapolated"] is True
+    (warning,) = report["warnings"]
+    assert "larger@1 are extrapolated" in warning
+    assert "Profile the device anew" in warning
+
+
+def test_without_a_limit_on_latency_nothing_is_said_of_it() -> None:
+    choice = search(ENTRIES, Budget(macs="100%"), score=Score.PARAMS)
+    assert not {"latency_ms", "latency_extrapolated"} & choice.best.row().keys()
+    assert choice.warnings == []

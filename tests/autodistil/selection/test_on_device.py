@@ -12,7 +12,7 @@ from autodistil.latency.device_profile import DeviceProfile
 from autodistil.latency.measurement import Latency
 from autodistil.models.model_folder import read_config
 from autodistil.search.budget import Budget
-from autodistil.search.latency_limit import predicted_ms
+from autodistil.search.latency_limit import predict_latency
 from autodistil.search.search import Choice, Entry, search
 from autodistil.selection.on_device import TRIES, extract_best, measure_folder
 from autodistil.spaces.cost import exact_macs
@@ -40,8 +40,8 @@ def limit(ms: float, percentile: Percentile = 90) -> LatencyLimit:
 
 def predictions(superlms: SuperLMs, profiles: dict[str, DeviceProfile]) -> dict[Entry, float]:
     entries = entries_of(superlms.values())
-    predicted = predicted_ms([e.candidate for e in entries], limit(1), profiles)
-    return dict(zip(entries, predicted, strict=True))
+    predicted = predict_latency([e.candidate for e in entries], limit(1), profiles)
+    return {entry: found.ms for entry, found in zip(entries, predicted, strict=True)}
 
 
 def true_device(
@@ -90,6 +90,7 @@ def test_a_student_that_keeps_the_limit_is_handed_over_with_what_was_measured(
     assert (latency.device, latency.conditions, latency.percentile) == ("xeon", ONE, 90)
     assert latency.machine is not None
     assert latency.missed == ()
+    assert not latency.extrapolated
     assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt
 
 

@@ -8,11 +8,11 @@ from autodistil.downstream.scoring import Assignment
 from autodistil.errors import InfeasibleBudget
 from autodistil.search.budget import Budget
 from autodistil.search.fronts import CostAxis, pareto_front
-from autodistil.search.search import rank_feasible
+from autodistil.search.search import Entry, rank_feasible
 from autodistil.selection.on_task import proxy_candidates, proxy_search
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of
-from tests.autodistil.search.test_search import EVALUATED, TEACHER, Entry
+from tests.autodistil.search.brute_force import EVALUATED, TEACHER
 
 
 def write_pairs(folder: Path) -> Path:

@@ -13,11 +13,10 @@ from autodistil.extraction.export import export_transformers
 from autodistil.models.student_model import StudentModel
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost, exact_macs, weights_file_bytes
-from autodistil.spaces.partition import PRESETS
+from autodistil.spaces.partition import BERT_BASE_ENCODER, PRESETS
 from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import slice_student
-from tests.autodistil.spaces.test_architecture import BERT_ENCODER
 from tests.factories import FREE_SPACE, STOCK_SPACE
 
 
@@ -72,7 +71,7 @@ def test_macs_are_exact_at_other_lengths(tokens: int) -> None:
         )
     )
     assert 2 * exact_macs(architecture, tokens) == encoder_flops(model, tokens)
-    found = cost(architecture, BERT_ENCODER, 4, tokens)
+    found = cost(architecture, BERT_BASE_ENCODER, 4, tokens)
     assert (found.macs, found.sequence_length) == (exact_macs(architecture, tokens), tokens)
 
 
@@ -80,7 +79,7 @@ def test_macs_are_exact_at_other_lengths(tokens: int) -> None:
 def test_the_predicted_file_size_is_exact_in_either_type(
     dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    encoder = BERT_ENCODER.model_copy(update={"vocab_size": 11})
+    encoder = BERT_BASE_ENCODER.model_copy(update={"vocab_size": 11})
     for layers, hidden in product((1, 2, 11), (8, 13)):
         architecture = Architecture(
             layers=layers, hidden=hidden, heads=3, head_width=5, intermediate=7
@@ -112,22 +111,23 @@ def test_the_papers_formula_is_the_papers() -> None:
     n = 128
     for space in PRESETS["bert-base-uncased"]:
         for student in space.students():
-            layers, h, a, r = student.layers, student.hidden, student.heads, student.ffn_ratio
+            layers, h, a = student.layers, student.hidden, student.heads
+            r = student.intermediate / h
             params = h * (30522 + 512 + 2 + 2) + h**2 + 2 * h
             params += layers * (h**2 + 3 * h**2 * a / 12 + 6 * h + 2 * r * h**2 + r * h + 3 * h)
             macs = 3 * n * h**2 * a / 12 + 2 * n**2 * h * a / 12 + n * h**2 + 2 * n * r * h**2
             macs = layers * macs + n * h**2 + 2 * h
-            found = cost(student, BERT_ENCODER, teacher_heads=12)
+            found = cost(student, BERT_BASE_ENCODER, teacher_heads=12)
             assert found.paper_params == pytest.approx(params, abs=1)
             assert found.paper_macs == pytest.approx(macs, abs=1)
 
 
 def test_every_axis_adds_to_the_cost() -> None:
     base = FREE_SPACE.smallest
-    least = cost(base, BERT_ENCODER, 4)
+    least = cost(base, BERT_BASE_ENCODER, 4)
     for axis in ("layers", "hidden", "heads", "intermediate"):
         more = cost(
-            base.model_copy(update={axis: getattr(base, axis) + 1}), BERT_ENCODER, 4
+            base.model_copy(update={axis: getattr(base, axis) + 1}), BERT_BASE_ENCODER, 4
         ).model_dump()
         for name in ("params", "macs", "flops", "size_bytes", "paper_params", "paper_macs"):
             assert more[name] > getattr(least, name), (axis, name)
@@ -137,7 +137,7 @@ def test_shapes_name_every_tensor_of_a_bert() -> None:
     config = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
                         intermediate_size=40, max_position_embeddings=20)  # fmt: skip
     architecture = Architecture(layers=2, hidden=24, heads=3, head_width=8, intermediate=40)
-    encoder = BERT_ENCODER.model_copy(update={"vocab_size": 50, "max_position_embeddings": 20})
+    encoder = BERT_BASE_ENCODER.model_copy(update={"vocab_size": 50, "max_position_embeddings": 20})
     expected = {name: tuple(p.shape) for name, p in BertModel(config).named_parameters()}
     assert tensor_shapes(architecture, encoder) == expected
     assert cost(architecture, encoder, 3).params == sum(map(prod, expected.values()))

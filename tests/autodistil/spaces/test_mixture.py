@@ -14,10 +14,10 @@ from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost, exact_macs
 from autodistil.spaces.mixture import Mixture
 from autodistil.spaces.mixture_space import MixtureSpace
+from autodistil.spaces.partition import BERT_BASE_ENCODER
 from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_mixture, slice_student
-from tests.autodistil.spaces.test_architecture import BERT_ENCODER
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch
 
 SIZE = st.integers(1, 1 << 20)
@@ -88,8 +88,10 @@ def test_the_mixture_of_a_student_is_that_student(space: object) -> None:
         assert (mixture.uniform, mixture.stock) == (student, student.stock)
         assert mixture.layers == student.layers
         assert mixture.per_layer == student.per_layer
-        assert cost(mixture, BERT_ENCODER, 3) == cost(student, BERT_ENCODER, 3)
-        assert tensor_shapes(mixture, BERT_ENCODER) == tensor_shapes(student, BERT_ENCODER)
+        assert cost(mixture, BERT_BASE_ENCODER, 3) == cost(student, BERT_BASE_ENCODER, 3)
+        assert tensor_shapes(mixture, BERT_BASE_ENCODER) == tensor_shapes(
+            student, BERT_BASE_ENCODER
+        )
 
 
 def test_alike_layers_that_are_no_bert_are_not_stock() -> None:

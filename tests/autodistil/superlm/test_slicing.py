@@ -123,6 +123,8 @@ def test_weights_that_vanished_or_changed_since_are_an_invalid_bundle(
         path.write_bytes(b"x" * 1000)
     with pytest.raises(InvalidBundle, match="stock@1"):
         slice_student(stock_copy, stock_copy.spec.space.smallest)
+    with pytest.raises(InvalidBundle, match="stock@1"):
+        load_elastic(stock_copy)
 
 
 def test_weights_replaced_by_smaller_ones_are_an_invalid_bundle(

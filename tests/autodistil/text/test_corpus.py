@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,24 @@ def test_every_sentence_can_start_a_row(corpus: Corpus) -> None:
     batch = text.batch(Counter(), len(text), 128)  # type: ignore[arg-type]
     firsts = batch.input_ids[:, 1].tolist()
     assert firsts == [int(text._ids[start]) for start in text._starts[:-1]]
+
+
+@pytest.mark.parametrize("name", ["ids", "starts", "documents"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut off", "garbage", "of another text"])
+def test_a_damaged_cache_is_refused_with_what_to_delete(
+    name: str, damage: str, teacher: Teacher, tmp_path: Path
+) -> None:
+    folder, cache = write_corpus(tmp_path / "corpus", documents=20), tmp_path / "cache"
+    tokenize_corpus(folder, teacher.tokenizer, cache)
+    (train,) = cache.glob("*-train")
+    path = train / f"{name}.npy"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "of another text":
+        np.save(path, np.arange(3, dtype=np.int32))
+    elif damage != "gone":
+        path.write_bytes({"empty": b"", "cut off": content[:-8], "garbage": b"x" * 500}[damage])
+    with pytest.raises(InvalidInput, match=f"{train} is damaged .*delete the folder"):
+        tokenize_corpus(folder, teacher.tokenizer, cache)
+    shutil.rmtree(train)
+    assert tokenize_corpus(folder, teacher.tokenizer, cache).train.tokens

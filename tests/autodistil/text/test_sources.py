@@ -7,7 +7,7 @@ import pytest
 
 from autodistil.errors import InvalidInput
 from autodistil.text.dataset_sources import DatasetFiles
-from autodistil.text.sources import TextFiles, open_source
+from autodistil.text.sources import TextFiles, hash_files, open_source
 from tests.factories import write_corpus
 
 
@@ -110,3 +110,14 @@ def test_a_source_is_opened_by_its_name(tmp_path: Path) -> None:
     assert open_source(str(tmp_path)) == TextFiles(tmp_path)
     assert open_source(f"dataset:{tmp_path}") == DatasetFiles(tmp_path)
     assert open_source("some/text.txt").name == "text.txt"
+
+
+def test_a_file_of_zero_bytes_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(64) + b"PAR1")
+    with pytest.raises(InvalidInput, match=r"x.parquet is no text: .*dataset:.*x\.parquet"):
+        texts_of(tmp_path / "x.parquet")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="gone.txt cannot be read: No such file"):
+        hash_files([tmp_path / "gone.txt"])

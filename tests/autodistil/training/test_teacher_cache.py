@@ -8,8 +8,7 @@ from autodistil.models.elastic import LayerOutput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.loss_curve import LossRow
-from autodistil.training.settings import StartSettings
-from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.training.start import Start, calibration_batches, teacher_encoder
 from autodistil.training.teacher_cache import TeacherCache
 from autodistil.training.training import Trainer
 from tests.factories import SETTINGS, STOCK_SPACE
@@ -78,10 +77,8 @@ def test_a_damaged_file_is_made_again(
 
 
 def test_a_run_on_repeated_batches_asks_the_teacher_once_for_each(
-    teacher: Teacher, corpus: Corpus, tmp_path: Path
+    teacher: Teacher, corpus: Corpus, start: Start, tmp_path: Path
 ) -> None:
-    plain = StartSettings(least_squares=False)
-    start = cut_superlm(teacher, STOCK_SPACE, calibration_batches(corpus.train, 0, 1), plain)
     settings = SETTINGS.model_copy(update={"distinct_batches": 3})
     runs = {}
     for name, cache in {"live": None, "cached": tmp_path / "cache"}.items():

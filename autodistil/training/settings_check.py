@@ -1,0 +1,41 @@
+"""Whether training settings fit a teacher and a sub-space, asked before any long work."""
+
+import math
+
+from autodistil.errors import InvalidInput
+from autodistil.models.teacher import Teacher
+from autodistil.spaces.architecture import SubSpace
+from autodistil.training.settings import TrainingSettings
+
+
+def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace) -> None:
+    """Refuse settings that fit no teacher and sub-space such as these.
+
+    Args:
+        settings: The settings.
+        teacher: The teacher.
+        space: The sub-space.
+
+    Raises:
+        InvalidInput: Says which setting, and what would do.
+    """
+    sizes = teacher.architecture
+    widths = {student.attention_width for student in space.students()} | {sizes.attention_width}
+    common = math.gcd(*widths)
+    if common % settings.relation_heads:
+        possible = [n for n in range(1, common + 1) if common % n == 0]
+        raise InvalidInput(
+            f"{settings.relation_heads} relation heads do not divide every attention width "
+            f"{sorted(widths)}; possible are {possible}."
+        )
+    positions = teacher.encoder.max_position_embeddings
+    if max(settings.lengths) > positions:
+        raise InvalidInput(
+            f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
+            f"{positions} positions; set shorter lengths."
+        )
+    if -settings.teacher_layer > sizes.layers:
+        raise InvalidInput(
+            f"teacher_layer {settings.teacher_layer}: the teacher has {sizes.layers} layers; set "
+            f"{-sizes.layers} to -1."
+        )

@@ -1,0 +1,44 @@
+"""A start that leaves something to learn, and runs from it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from autodistil.models.teacher import Teacher
+from autodistil.spaces.architecture import SubSpace
+from autodistil.text.corpus import Corpus
+from autodistil.training.loss_curve import LOSSES
+from autodistil.training.settings import StartSettings
+from autodistil.training.start import Start, calibration_batches, cut_superlm
+from autodistil.training.training import Trainer
+from tests.autodistil.training.runs import MakeTrainer, weights
+from tests.factories import SETTINGS, STOCK_SPACE
+
+
+@pytest.fixture(scope="session")
+def start(teacher: Teacher, corpus: Corpus) -> Start:
+    # Not corrected, so that there is something left to learn.
+    plain = StartSettings(least_squares=False)
+    return cut_superlm(teacher, STOCK_SPACE, calibration_batches(corpus.train, 0, 1), plain)
+
+
+@pytest.fixture
+def make_trainer(teacher: Teacher, corpus: Corpus, start: Start) -> MakeTrainer:
+    def make(folder: Path, space: SubSpace = STOCK_SPACE, **settings: Any) -> Trainer:
+        changed = SETTINGS.model_copy(update=settings)
+        return Trainer(teacher, space, start, corpus.train, changed, folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def unbroken(
+    teacher: Teacher, corpus: Corpus, start: Start, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Tensor], str, int]:
+    """Weights, losses.jsonl, and steps of a run that was never stopped."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    trainer = Trainer(teacher, STOCK_SPACE, start, corpus.train, SETTINGS, folder)
+    trainer.run()
+    return weights(trainer), (folder / LOSSES).read_text(), trainer.step

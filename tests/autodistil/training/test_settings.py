@@ -1,0 +1,81 @@
+"""Settings that fit nothing are refused, with what would do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from autodistil.errors import InvalidInput
+from autodistil.models.teacher import Teacher
+from autodistil.training.settings import TrainingSettings
+from autodistil.training.settings_check import check_settings
+from tests.autodistil.training.runs import MakeTrainer
+from tests.factories import FREE_SPACE, SETTINGS, STOCK_SPACE
+
+
+@pytest.mark.parametrize("relation_heads", [3, 5, 32, 1000])
+def test_relation_heads_that_do_not_divide_are_refused_with_those_that_do(
+    relation_heads: int, make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    message = rf"{relation_heads} relation heads .* \[16, 32, 64\]; possible are \[1, 2, 4, 8, 16\]"
+    with pytest.raises(InvalidInput, match=message):
+        make_trainer(tmp_path, relation_heads=relation_heads)
+
+
+def test_relation_heads_that_divide_every_width_are_accepted(teacher: Teacher) -> None:
+    for space in (STOCK_SPACE, FREE_SPACE):
+        for heads in (1, 2, 4, 8, 16):
+            check_settings(SETTINGS.model_copy(update={"relation_heads": heads}), teacher, space)
+    with pytest.raises(InvalidInput, match=r"\[32, 48, 64\]; possible are \[1, 2, 4, 8, 16\]"):
+        check_settings(SETTINGS.model_copy(update={"relation_heads": 32}), teacher, FREE_SPACE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tokens": -1},
+        {"batch_tokens": 3},
+        {"learning_rate": 0},
+        {"warmup": 1},
+        {"clip": 0},
+        {"temperature": 0},
+        {"precision": "fp8"},
+        {"relation_loss": "cosine"},
+        {"random_students": -1},
+        {"epochs": 3},
+        {"lengths": (), "length_weights": ()},
+        {"lengths": (32, 64)},
+        {"lengths": (4, 32, 64)},
+        {"length_weights": (1.0, 1.0, -1.0)},
+        {"length_weights": (0.0, 0.0, 0.0)},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        TrainingSettings(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"relation_layers": "every"}, "set relation_layers to 'last'"),
+        ({"extremes": ("smallest", "largest")}, "begin with 'largest'"),
+        ({"extremes": ("smallest",)}, "begin with 'largest'"),
+        ({"extremes": ()}, "begin with 'largest'"),
+    ],
+)
+def test_learning_in_place_is_refused_where_the_largest_is_no_target(
+    change: dict[str, Any], advice: str
+) -> None:
+    TrainingSettings.model_validate(change)
+    TrainingSettings(in_place=True)
+    with pytest.raises(ValidationError, match=f"in_place .*{advice}"):
+        TrainingSettings.model_validate({"in_place": True, **change})
+
+
+def test_rows_longer_than_the_teachers_positions_are_refused(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match="128 positions"):
+        make_trainer(tmp_path, lengths=(16, 256))
