@@ -167,9 +167,9 @@ class AsyncClient:
         """Stop an extraction; one that a worker is busy with ends at its next step."""
         return cast(Extraction, await self._ask(calls.cancel(extraction_id)))
 
-    async def delete(self, extraction_id: str) -> None:
+    async def delete_artifacts(self, extraction_id: str) -> None:
         """Delete the artifacts of an extraction that has ended."""
-        await self._ask(calls.delete(extraction_id))
+        await self._ask(calls.delete_artifacts(extraction_id))
 
     def events(self, extraction_id: str, after: int | None = None) -> AsyncIterator[Event]:
         """What happens to an extraction until it has ended; a broken connection is resumed.

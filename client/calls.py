@@ -71,9 +71,9 @@ def cancel(extraction_id: str) -> Call:
     return Call("POST", f"{_EXTRACTIONS}/{_part(extraction_id)}/cancel")
 
 
-def delete(extraction_id: str) -> Call:
+def delete_artifacts(extraction_id: str) -> Call:
     """Delete the artifacts of an extraction."""
-    return Call("DELETE", f"{_EXTRACTIONS}/{_part(extraction_id)}")
+    return Call("DELETE", f"{_EXTRACTIONS}/{_part(extraction_id)}/artifacts")
 
 
 def events(extraction_id: str, after: int | None) -> Call:

@@ -165,9 +165,9 @@ class Client:
         """Stop an extraction; one that a worker is busy with ends at its next step."""
         return cast(Extraction, self._ask(calls.cancel(extraction_id)))
 
-    def delete(self, extraction_id: str) -> None:
+    def delete_artifacts(self, extraction_id: str) -> None:
         """Delete the artifacts of an extraction that has ended."""
-        self._ask(calls.delete(extraction_id))
+        self._ask(calls.delete_artifacts(extraction_id))
 
     def events(self, extraction_id: str, after: int | None = None) -> Iterator[Event]:
         """What happens to an extraction until it has ended; a broken connection is resumed.

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from database.errors import Forbidden, NotFound, Unauthorized
+from database.pages import Page, newest_first
 from database.tables import ApiKeyRow, utc_now
 
 SCOPES = ("extract", "admin")
@@ -71,12 +72,9 @@ def check_scope(row: ApiKeyRow, scope: str) -> None:
         raise Forbidden(f"This API key lacks the scope {scope!r}.", required_scope=scope)
 
 
-def list_page(session: Session, limit: int, before: str | None = None) -> list[ApiKeyRow]:
-    """Keys, the newest first; `before` is the id that the last page ended with."""
-    query = select(ApiKeyRow).order_by(ApiKeyRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(ApiKeyRow.id < before)
-    return list(session.scalars(query))
+def list_page(session: Session, limit: int, before: str | None = None) -> Page[ApiKeyRow]:
+    """Keys, the newest first, from the `next_cursor` of the page before on."""
+    return newest_first(session, select(ApiKeyRow), ApiKeyRow.id, limit, before)
 
 
 def get(session: Session, key_id: str) -> ApiKeyRow:

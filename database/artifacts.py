@@ -50,11 +50,11 @@ def find(session: Session, extraction_id: str, name: str) -> Found | None:
 
 
 def delete(session: Session, extraction_id: str) -> list[str]:
-    """Remove the artifacts of an extraction; again changes nothing.
+    """Remove the artifacts of an extraction, and the text of its request; again changes nothing.
 
     Returns:
-        Hashes of the files that may not be needed any more. They are removed after the commit, see
-        `lock` and `is_needed`.
+        Hashes of the files that may not be needed any more, the text's too. They are removed after
+        the commit, see `lock` and `is_needed`.
 
     Raises:
         NotFound: There is no such extraction.
@@ -68,10 +68,12 @@ def delete(session: Session, extraction_id: str) -> list[str]:
             state=row.state,
         )
     query = sqlalchemy.delete(ArtifactRow).where(ArtifactRow.extraction_id == extraction_id)
-    hashes = session.scalars(query.returning(ArtifactRow.sha256)).all()
+    hashes = set(session.scalars(query.returning(ArtifactRow.sha256)))
+    if text := row.request.get("text"):
+        hashes.add(text["sha256"])
     row.deleted_at = row.deleted_at or utc_now()
     session.flush()
-    return sorted(set(hashes))
+    return sorted(hashes)
 
 
 def outdated(session: Session, before: datetime.datetime, limit: int = 50) -> list[str]:

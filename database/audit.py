@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from database.pages import Page, newest_first
 from database.tables import AuditRow
 
 
@@ -45,13 +46,11 @@ def list_page(
     before: str | None = None,
     action: Action | None = None,
     api_key_id: str | None = None,
-) -> list[AuditRow]:
-    """What was done, the newest first; `before` is the id that the last page ended with."""
-    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(AuditRow.id < before)
+) -> Page[AuditRow]:
+    """What was done, the newest first, from the `next_cursor` of the page before on."""
+    query = select(AuditRow)
     if action is not None:
         query = query.where(AuditRow.action == action)
     if api_key_id is not None:
         query = query.where(AuditRow.api_key_id == api_key_id)
-    return list(session.scalars(query))
+    return newest_first(session, query, AuditRow.id, limit, before)

@@ -1,21 +1,22 @@
 """Devices: their latency profiles, and the profiling that workers on them do.
 
-Profiling is work like an extraction: a worker holds the row by a lease with an end, and a change
-that matches no row means that the lease was lost, or that the profiling was asked for anew.
+Profiling is work like an extraction: a worker holds the row by a lease, see `database.leases`. A
+lease is lost, too, when the profiling is asked for anew.
 """
 
 import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import or_, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError, explain
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.search.budget import Budget
-from database.errors import AttemptsExhausted, Conflict, LeaseLost, NotFound
+from database.errors import AttemptsExhausted, Conflict, NotFound
+from database.leases import Leases, ending
 from database.tables import DeviceRow, DeviceState, utc_now
 
 
@@ -106,40 +107,21 @@ def read_profile(row: DeviceRow) -> DeviceProfile | None:
 
 def mark_sent(session: Session, name: str) -> None:
     """Note that a message about the profiling went to the broker."""
-    session.execute(update(DeviceRow).where(DeviceRow.name == name).values(sent_at=utc_now()))
+    _LEASES.mark_sent(session, name)
 
 
 def unsent(session: Session, resend_after: datetime.timedelta) -> list[str]:
     """Devices whose profiling waits without a message known to be under way."""
-    sent_at = DeviceRow.sent_at
-    query = (
-        select(DeviceRow.name)
-        .where(DeviceRow.state == DeviceState.QUEUED)
-        .where(or_(sent_at.is_(None), sent_at < utc_now() - resend_after))
-        .order_by(DeviceRow.requested_at)
-    )
-    return list(session.scalars(query))
+    return _LEASES.unsent(session, resend_after)
 
 
 def claim(
     session: Session, name: str, owner: str, lease: datetime.timedelta
 ) -> dict[str, Any] | None:
     """Take a profiling that waits; returns its request, or None if there is none to take."""
-    now = utc_now()
-    changed = session.execute(
-        update(DeviceRow)
-        .where(DeviceRow.name == name, DeviceRow.state == DeviceState.QUEUED)
-        .values(
-            state=DeviceState.PROFILING,
-            lease_owner=owner,
-            lease_expires_at=now + lease,
-            attempts=DeviceRow.attempts + 1,
-            started_at=now,
-        )
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE's result has it
-        return None
-    return get(session, name).request
+    values = {"state": DeviceState.PROFILING, "started_at": utc_now()}
+    taken = _LEASES.claim(session, name, owner, lease, **values)
+    return get(session, name).request if taken else None
 
 
 def renew(session: Session, name: str, owner: str, lease: datetime.timedelta) -> None:
@@ -148,7 +130,7 @@ def renew(session: Session, name: str, owner: str, lease: datetime.timedelta) ->
     Raises:
         LeaseLost: Another profiles the device, or it is to be done anew.
     """
-    _change(session, name, owner, lease_expires_at=utc_now() + lease)
+    _LEASES.renew(session, name, owner, lease)
 
 
 def report(session: Session, name: str, owner: str, percent: int) -> None:
@@ -157,7 +139,7 @@ def report(session: Session, name: str, owner: str, percent: int) -> None:
     Raises:
         LeaseLost: Another profiles the device, or it is to be done anew.
     """
-    _change(session, name, owner, percent=percent)
+    _LEASES.change(session, name, owner, percent=percent)
 
 
 def succeed(session: Session, name: str, owner: str, profile: DeviceProfile) -> None:
@@ -167,12 +149,18 @@ def succeed(session: Session, name: str, owner: str, profile: DeviceProfile) -> 
         LeaseLost: Another profiles the device, or it is to be done anew.
     """
     content = profile.model_dump(mode="json")
-    _end(session, name, owner, DeviceState.READY, percent=100, profile=content)
+    values = ending() | {"state": DeviceState.READY, "profile": content}
+    _LEASES.change(session, name, owner, percent=100, **values)
 
 
 def fail(session: Session, name: str, owner: str, error: AutoDistilError) -> None:
-    """End a profiling with a problem; a profile from before stays."""
-    _end(session, name, owner, DeviceState.FAILED, problem=error.problem())
+    """End a profiling with a problem; a profile from before stays.
+
+    Raises:
+        LeaseLost: Another profiles the device, or it is to be done anew.
+    """
+    values = ending() | {"state": DeviceState.FAILED, "problem": error.problem()}
+    _LEASES.change(session, name, owner, **values)
 
 
 def recover(session: Session, max_attempts: int, dead_owner: str | None = None) -> list[str]:
@@ -181,37 +169,22 @@ def recover(session: Session, max_attempts: int, dead_owner: str | None = None) 
     Returns:
         Names of the devices whose profiling waits again.
     """
-    gone = DeviceRow.lease_expires_at < utc_now()
-    if dead_owner is not None:
-        gone = DeviceRow.lease_owner == dead_owner
-    query = select(DeviceRow).where(DeviceRow.state == DeviceState.PROFILING, gone)
-    queued = []
-    for row in session.scalars(query.with_for_update(skip_locked=True)):
-        owner = row.lease_owner or ""
-        if row.attempts >= max_attempts:
-            problem = AttemptsExhausted(
-                f"A worker died {row.attempts} times while it profiled {row.name}, perhaps out of "
-                "memory. Ask for fewer or smaller conditions, or see the workers' logs."
-            )
-            fail(session, row.name, owner, problem)
-        else:
-            values = {"state": DeviceState.QUEUED, "lease_owner": None, "sent_at": None}
-            _change(session, row.name, owner, percent=0, **values)
-            queued.append(row.name)
-    return queued
+
+    def give_up(row: DeviceRow, owner: str) -> None:
+        problem = AttemptsExhausted(
+            f"A worker died {row.attempts} times while it profiled {row.name}, perhaps out of "
+            "memory. Ask for fewer or smaller conditions, or see the workers' logs."
+        )
+        fail(session, row.name, owner, problem)
+
+    return _LEASES.recover(session, max_attempts, dead_owner, give_up, percent=0)
 
 
-def _end(session: Session, name: str, owner: str, state: DeviceState, **values: Any) -> None:
-    values |= {"lease_owner": None, "lease_expires_at": None, "finished_at": utc_now()}
-    _change(session, name, owner, state=state, **values)
-
-
-def _change(session: Session, name: str, owner: str, **values: Any) -> None:
-    changed = session.execute(
-        update(DeviceRow)
-        .where(DeviceRow.name == name, DeviceRow.lease_owner == owner)
-        .where(DeviceRow.state == DeviceState.PROFILING)
-        .values(**values)
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        raise LeaseLost(f"{owner} no longer profiles the device {name}.")
+_LEASES = Leases(
+    DeviceRow,
+    DeviceRow.name,
+    DeviceRow.requested_at,
+    "the profiling of",
+    DeviceState.QUEUED,
+    (DeviceState.PROFILING,),
+)

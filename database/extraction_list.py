@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from database import superlms
+from database.pages import Page, newest_first
 from database.tables import ExtractionRow, State, SuperLMRow
 
 
@@ -16,7 +18,8 @@ class Filters:
 
     Attributes:
         states: In one of these states; in any if empty.
-        superlm: The student came from this SuperLM: `name` or `name@version`.
+        superlm: The student came from this SuperLM: `name` for any version of it, or a reference
+            of one version, `name@version`, `name@latest`, or `name@alias`.
         teacher: It was asked for by this teacher, or the student came from a SuperLM of it.
         created_after: Created at this time or later.
         created_before: Created before this time.
@@ -36,11 +39,11 @@ class Filters:
         if self.states:
             conditions.append(ExtractionRow.state.in_(self.states))
         if self.superlm is not None:
-            name, _, version = self.superlm.partition("@")
-            chosen = select(SuperLMRow.id).where(SuperLMRow.name == name)
-            if version:
-                chosen = chosen.where(SuperLMRow.version == int(version))
-            conditions.append(ExtractionRow.superlm_id.in_(chosen))
+            chosen = select(SuperLMRow).where(SuperLMRow.name == self.superlm)
+            if "@" in self.superlm:
+                chosen = superlms.of_reference(self.superlm)
+            ids = chosen.with_only_columns(SuperLMRow.id)
+            conditions.append(ExtractionRow.superlm_id.in_(ids))
         if self.teacher is not None:
             of_teacher = SuperLMRow.spec["teacher"]["name"].as_string() == self.teacher
             conditions.append(
@@ -60,9 +63,7 @@ class Filters:
 
 def list_page(
     session: Session, limit: int, before: str | None = None, filters: Filters | None = None
-) -> list[ExtractionRow]:
-    """Extractions from the newest on; `before` is the id that the last page ended with."""
-    query = select(ExtractionRow).order_by(ExtractionRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(ExtractionRow.id < before)
-    return list(session.scalars(query.where(*(filters or Filters()).conditions())))
+) -> Page[ExtractionRow]:
+    """Extractions, the newest first, from the `next_cursor` of the page before on."""
+    query = select(ExtractionRow).where(*(filters or Filters()).conditions())
+    return newest_first(session, query, ExtractionRow.id, limit, before)

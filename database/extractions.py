@@ -1,20 +1,19 @@
 """Extractions: every change of state, each with its event in the same transaction.
 
-A worker holds an extraction by a lease with an end. Whoever changes the row names the owner it
-believes in; a change that matches no row means that the lease was lost. An extraction that leads
-takes those that follow it along, see `database.followers`.
+A worker holds an extraction by a lease, see `database.leases`. An extraction that leads takes those
+that follow it along, see `database.followers`.
 """
 
 import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError
-from database import events, followers, webhooks
-from database.errors import AttemptsExhausted, Canceled, Conflict, LeaseLost, NotFound
+from database import events, extraction_lease, followers, webhooks
+from database.errors import AttemptsExhausted, Conflict, NotFound
+from database.extraction_lease import LEASES
 from database.tables import WORKING, ArtifactRow, ExtractionRow, State, utc_now
 
 
@@ -22,12 +21,27 @@ def create(
     session: Session,
     request: dict[str, Any],
     api_key_id: str | None,
+    *,
+    superlm_ids: Sequence[str] = (),
     webhook: dict[str, Any] | None = None,
     fingerprint: str | None = None,
 ) -> ExtractionRow:
-    """Add a queued extraction; one with a fingerprint waits for another, see `database.sharing`."""
+    """Add a queued extraction.
+
+    Args:
+        session: A transaction.
+        request: What is asked for.
+        api_key_id: Who asks.
+        superlm_ids: The SuperLMs to choose from, see `database.superlms.pin`.
+        webhook: What to call at the end.
+        fingerprint: Of one that waits for another with the same, see `database.sharing`.
+    """
     row = ExtractionRow(
-        request=request, api_key_id=api_key_id, webhook=webhook, fingerprint=fingerprint
+        request=request,
+        api_key_id=api_key_id,
+        superlm_ids=list(superlm_ids),
+        webhook=webhook,
+        fingerprint=fingerprint,
     )
     session.add(row)
     session.flush()
@@ -54,55 +68,23 @@ def get(session: Session, extraction_id: str, *, lock: bool = False) -> Extracti
     return row
 
 
-def device_of(session: Session, extraction_id: str) -> str | None:
-    """Name of the device that the latency limit names, on which the work must be done.
-
-    Raises:
-        NotFound: There is no such extraction.
-    """
-    latency = get(session, extraction_id).request["budget"].get("latency") or {}
-    device: str | None = latency.get("device")
-    return device
-
-
 def mark_sent(session: Session, extraction_id: str) -> None:
     """Note that a message about the extraction went to the broker."""
-    session.execute(
-        update(ExtractionRow).where(ExtractionRow.id == extraction_id).values(sent_at=utc_now())
-    )
+    LEASES.mark_sent(session, extraction_id)
 
 
 def unsent(session: Session, resend_after: datetime.timedelta) -> list[str]:
     """Extractions to be worked on without a message known to be under way, the oldest first."""
-    sent_at = ExtractionRow.sent_at
-    query = (
-        select(ExtractionRow.id)
-        .where(ExtractionRow.state == State.QUEUED, followers.does_not_follow())
-        .where(or_(sent_at.is_(None), sent_at < utc_now() - resend_after))
-        .order_by(ExtractionRow.id)
-        .limit(100)
-    )
-    return list(session.scalars(query))
+    return LEASES.unsent(session, resend_after, followers.does_not_follow())
 
 
 def claim(
     session: Session, extraction_id: str, owner: str, lease: datetime.timedelta
 ) -> ExtractionRow | None:
     """Take a queued extraction, or return None if it is taken or ended, or follows another."""
-    now = utc_now()
-    changed = session.execute(
-        update(ExtractionRow)
-        .where(ExtractionRow.id == extraction_id, ExtractionRow.state == State.QUEUED)
-        .where(followers.does_not_follow())
-        .values(
-            state=State.SEARCHING,
-            lease_owner=owner,
-            lease_expires_at=now + lease,
-            attempts=ExtractionRow.attempts + 1,
-            started_at=now,
-        )
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]  # an UPDATE's result has it
+    condition = followers.does_not_follow()
+    values = {"state": State.SEARCHING, "started_at": utc_now()}
+    if not LEASES.claim(session, extraction_id, owner, lease, condition, **values):
         return None
     row = get(session, extraction_id)
     events.record(session, extraction_id, State.SEARCHING, attempt=row.attempts)
@@ -115,7 +97,7 @@ def renew(session: Session, extraction_id: str, owner: str, lease: datetime.time
     Raises:
         LeaseLost: Another holds the extraction, or it ended.
     """
-    _change(session, extraction_id, owner, lease_expires_at=utc_now() + lease)
+    LEASES.renew(session, extraction_id, owner, lease)
 
 
 def check(session: Session, extraction_id: str, owner: str) -> None:
@@ -125,7 +107,7 @@ def check(session: Session, extraction_id: str, owner: str) -> None:
         LeaseLost: Another holds the extraction, or it ended.
         Canceled: The user asked it to stop.
     """
-    _change(session, extraction_id, owner, WORKING, lease_owner=owner)
+    extraction_lease.change(session, extraction_id, owner, WORKING, lease_owner=owner)
 
 
 def advance(session: Session, extraction_id: str, owner: str, state: State) -> None:
@@ -135,7 +117,7 @@ def advance(session: Session, extraction_id: str, owner: str, state: State) -> N
         LeaseLost: Another holds the extraction, or it ended.
         Canceled: The user asked it to stop.
     """
-    _change(session, extraction_id, owner, WORKING, state=state)
+    extraction_lease.change(session, extraction_id, owner, WORKING, state=state)
     events.record(session, extraction_id, state)
 
 
@@ -143,12 +125,12 @@ def choose(
     session: Session, extraction_id: str, owner: str, superlm_id: str, choice: dict[str, Any]
 ) -> None:
     """Keep what the search chose."""
-    _change(session, extraction_id, owner, superlm_id=superlm_id, choice=choice)
+    extraction_lease.change(session, extraction_id, owner, superlm_id=superlm_id, choice=choice)
 
 
 def note_miss(session: Session, extraction_id: str, miss: dict[str, Any]) -> None:
     """Record that a student was measured and missed the latency limit."""
-    _lock(session, extraction_id)  # its events must appear in the order of their ids
+    extraction_lease.lock(session, extraction_id)  # so that events appear in the order of ids
     events.record(session, extraction_id, "missed", **miss)
 
 
@@ -165,7 +147,8 @@ def succeed(
         LeaseLost: Another holds the extraction, or it ended.
         Canceled: The user asked it to stop.
     """
-    led = _end(session, extraction_id, owner, State.SUCCEEDED, WORKING, receipt=receipt)
+    succeeded = State.SUCCEEDED
+    led = extraction_lease.end(session, extraction_id, owner, succeeded, WORKING, receipt=receipt)
     session.add_all(artifacts)
     if led:
         followers.end_followers(session, get(session, extraction_id))
@@ -173,13 +156,13 @@ def succeed(
 
 def fail(session: Session, extraction_id: str, owner: str, error: AutoDistilError) -> None:
     """End an extraction, and those that follow it, with a problem."""
-    if _end(session, extraction_id, owner, State.FAILED, problem=error.problem()):
+    if extraction_lease.end(session, extraction_id, owner, State.FAILED, problem=error.problem()):
         followers.end_followers(session, get(session, extraction_id))
 
 
 def finish_cancel(session: Session, extraction_id: str, owner: str) -> None:
     """End an extraction that its worker has stopped working on."""
-    _end(session, extraction_id, owner, State.CANCELED, [State.CANCELING])
+    extraction_lease.end(session, extraction_id, owner, State.CANCELED, [State.CANCELING])
 
 
 def request_cancel(session: Session, extraction_id: str) -> ExtractionRow:
@@ -217,72 +200,17 @@ def recover(session: Session, max_attempts: int, dead_owner: str | None = None) 
     Returns:
         Ids of the extractions that are queued again.
     """
-    gone = ExtractionRow.lease_expires_at < utc_now()
-    if dead_owner is not None:
-        gone = ExtractionRow.lease_owner == dead_owner
-    query = select(ExtractionRow).where(ExtractionRow.state.in_([*WORKING, State.CANCELING]), gone)
-    queued = []
-    for row in session.scalars(query.with_for_update(skip_locked=True)):
-        owner = row.lease_owner or ""
-        if row.state == State.CANCELING:
-            finish_cancel(session, row.id, owner)
-        elif row.attempts >= max_attempts:
-            problem = AttemptsExhausted(
-                f"A worker died {row.attempts} times on this extraction, perhaps out of memory. "
-                "Ask for a smaller student, or see the workers' logs."
-            )
-            fail(session, row.id, owner, problem)
-        else:
-            _change(session, row.id, owner, state=State.QUEUED, lease_owner=None, sent_at=None)
-            events.record(session, row.id, State.QUEUED, reason="the worker was lost")
-            queued.append(row.id)
+    for row in LEASES.lost(session, dead_owner, [State.CANCELING]):
+        finish_cancel(session, row.id, row.lease_owner or "")
+
+    def give_up(row: ExtractionRow, owner: str) -> None:
+        problem = AttemptsExhausted(
+            f"A worker died {row.attempts} times on this extraction, perhaps out of memory. "
+            "Ask for a smaller student, or see the workers' logs."
+        )
+        fail(session, row.id, owner, problem)
+
+    queued = LEASES.recover(session, max_attempts, dead_owner, give_up)
+    for extraction_id in queued:
+        events.record(session, extraction_id, State.QUEUED, reason="the worker was lost")
     return queued
-
-
-_HELD = (*WORKING, State.CANCELING)
-
-
-def _end(
-    session: Session,
-    extraction_id: str,
-    owner: str,
-    state: State,
-    states: Sequence[State] = _HELD,
-    **values: Any,
-) -> str | None:
-    """Returns the fingerprint of those that follow, if the extraction led."""
-    led = _lock(session, extraction_id)
-    values |= {"lease_owner": None, "lease_expires_at": None, "finished_at": utc_now()}
-    _change(session, extraction_id, owner, states, state=state, leader_key=None, **values)
-    detail = values.get("problem") or {}
-    problem = {"problem": detail["type"]} if detail else {}
-    events.record(session, extraction_id, state, **problem)
-    webhooks.enqueue(session, extraction_id)
-    return led
-
-
-def _lock(session: Session, extraction_id: str) -> str | None:
-    """Keep others from changing a row until the transaction ends; returns its leader key."""
-    query = select(ExtractionRow.leader_key).where(ExtractionRow.id == extraction_id)
-    return session.scalar(query.with_for_update())
-
-
-def _change(
-    session: Session,
-    extraction_id: str,
-    owner: str,
-    states: Sequence[State] = _HELD,
-    **values: Any,
-) -> None:
-    # The states are checked by the UPDATE itself: one read before it could be out of date.
-    changed = session.execute(
-        update(ExtractionRow)
-        .where(ExtractionRow.id == extraction_id, ExtractionRow.lease_owner == owner)
-        .where(ExtractionRow.state.in_(states))
-        .values(**values)
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        row = get(session, extraction_id)
-        if (row.state, row.lease_owner) == (State.CANCELING, owner):
-            raise Canceled("Canceled on request.")
-        raise LeaseLost(f"{owner} no longer holds extraction {extraction_id}.")

@@ -1,19 +1,20 @@
 """Registrations: bundles on their way into the catalogue.
 
-A registration is work like an extraction: a worker holds the row by a lease with an end, and a
-change that matches no row means that the lease was lost.
+A registration is work like an extraction: a worker holds the row by a lease, see `database.leases`.
 """
 
 import datetime
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError
-from database.errors import AttemptsExhausted, LeaseLost, NotFound
-from database.tables import RegistrationRow, RegistrationState, SuperLMRow, utc_now
+from database.errors import AttemptsExhausted, NotFound
+from database.leases import Leases, ending
+from database.pages import Page, newest_first
+from database.tables import RegistrationRow, RegistrationState, SuperLMRow
 
 WORKING = (
     RegistrationState.FETCHING,
@@ -58,14 +59,12 @@ def get(session: Session, registration_id: str) -> RegistrationRow:
 
 def list_page(
     session: Session, limit: int, before: str | None = None, state: RegistrationState | None = None
-) -> list[RegistrationRow]:
-    """Registrations, the newest first; `before` is the id that the last page ended with."""
-    query = select(RegistrationRow).order_by(RegistrationRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(RegistrationRow.id < before)
+) -> Page[RegistrationRow]:
+    """Registrations, the newest first, from the `next_cursor` of the page before on."""
+    query = select(RegistrationRow)
     if state is not None:
         query = query.where(RegistrationRow.state == state)
-    return list(session.scalars(query))
+    return newest_first(session, query, RegistrationRow.id, limit, before)
 
 
 def ended(session: Session, ids: Collection[str]) -> dict[str, bool]:
@@ -84,42 +83,21 @@ def references(session: Session, rows: Collection[RegistrationRow]) -> dict[str,
 
 def mark_sent(session: Session, registration_id: str) -> None:
     """Note that a message about the registration went to the broker."""
-    session.execute(
-        update(RegistrationRow)
-        .where(RegistrationRow.id == registration_id)
-        .values(sent_at=utc_now())
-    )
+    _LEASES.mark_sent(session, registration_id)
 
 
 def unsent(session: Session, resend_after: datetime.timedelta) -> list[str]:
     """Queued registrations that no message is known to be under way for, the oldest first."""
-    sent_at = RegistrationRow.sent_at
-    query = (
-        select(RegistrationRow.id)
-        .where(RegistrationRow.state == RegistrationState.QUEUED)
-        .where(or_(sent_at.is_(None), sent_at < utc_now() - resend_after))
-        .order_by(RegistrationRow.id)
-    )
-    return list(session.scalars(query))
+    return _LEASES.unsent(session, resend_after)
 
 
 def claim(
     session: Session, registration_id: str, owner: str, lease: datetime.timedelta
 ) -> RegistrationRow | None:
     """Take a queued registration, or return None if it is taken or ended."""
-    changed = session.execute(
-        update(RegistrationRow)
-        .where(RegistrationRow.id == registration_id)
-        .where(RegistrationRow.state == RegistrationState.QUEUED)
-        .values(
-            state=RegistrationState.FETCHING,
-            lease_owner=owner,
-            lease_expires_at=utc_now() + lease,
-            attempts=RegistrationRow.attempts + 1,
-        )
-    )
-    # An UPDATE's result has a rowcount, which its type does not say.
-    return get(session, registration_id) if changed.rowcount else None  # type: ignore[attr-defined]
+    fetching = RegistrationState.FETCHING
+    taken = _LEASES.claim(session, registration_id, owner, lease, state=fetching)
+    return get(session, registration_id) if taken else None
 
 
 def renew(session: Session, registration_id: str, owner: str, lease: datetime.timedelta) -> None:
@@ -128,7 +106,7 @@ def renew(session: Session, registration_id: str, owner: str, lease: datetime.ti
     Raises:
         LeaseLost: Another holds the registration, or it ended.
     """
-    _change(session, registration_id, owner, lease_expires_at=utc_now() + lease)
+    _LEASES.renew(session, registration_id, owner, lease)
 
 
 def advance(
@@ -139,7 +117,7 @@ def advance(
     Raises:
         LeaseLost: Another holds the registration, or it ended.
     """
-    _change(session, registration_id, owner, state=state, percent=percent)
+    _LEASES.change(session, registration_id, owner, state=state, percent=percent)
 
 
 def succeed(session: Session, registration_id: str, owner: str, superlm_id: str) -> None:
@@ -148,8 +126,8 @@ def succeed(session: Session, registration_id: str, owner: str, superlm_id: str)
     Raises:
         LeaseLost: Another holds the registration, or it ended.
     """
-    ready = RegistrationState.READY
-    _end(session, registration_id, owner, ready, percent=100, superlm_id=superlm_id)
+    values = ending() | {"state": RegistrationState.READY, "superlm_id": superlm_id}
+    _LEASES.change(session, registration_id, owner, percent=100, **values)
 
 
 def fail(session: Session, registration_id: str, owner: str, error: AutoDistilError) -> None:
@@ -158,7 +136,8 @@ def fail(session: Session, registration_id: str, owner: str, error: AutoDistilEr
     Raises:
         LeaseLost: Another holds the registration, or it ended.
     """
-    _end(session, registration_id, owner, RegistrationState.FAILED, problem=error.problem())
+    values = ending() | {"state": RegistrationState.FAILED, "problem": error.problem()}
+    _LEASES.change(session, registration_id, owner, **values)
 
 
 def recover(session: Session, max_attempts: int, dead_owner: str | None = None) -> list[str]:
@@ -167,39 +146,22 @@ def recover(session: Session, max_attempts: int, dead_owner: str | None = None) 
     Returns:
         Ids of the registrations that are queued again.
     """
-    gone = RegistrationRow.lease_expires_at < utc_now()
-    if dead_owner is not None:
-        gone = RegistrationRow.lease_owner == dead_owner
-    query = select(RegistrationRow).where(RegistrationRow.state.in_(WORKING), gone)
-    queued = []
-    for row in session.scalars(query.with_for_update(skip_locked=True)):
-        owner = row.lease_owner or ""
-        if row.attempts >= max_attempts:
-            problem = AttemptsExhausted(
-                f"A worker died {row.attempts} times on this registration, perhaps out of memory; "
-                "see the workers' logs."
-            )
-            fail(session, row.id, owner, problem)
-        else:
-            values = {"lease_owner": None, "sent_at": None, "percent": 0}
-            _change(session, row.id, owner, state=RegistrationState.QUEUED, **values)
-            queued.append(row.id)
-    return queued
+
+    def give_up(row: RegistrationRow, owner: str) -> None:
+        problem = AttemptsExhausted(
+            f"A worker died {row.attempts} times on this registration, perhaps out of memory; "
+            "see the workers' logs."
+        )
+        fail(session, row.id, owner, problem)
+
+    return _LEASES.recover(session, max_attempts, dead_owner, give_up, percent=0)
 
 
-def _end(
-    session: Session, registration_id: str, owner: str, state: RegistrationState, **values: Any
-) -> None:
-    values |= {"lease_owner": None, "lease_expires_at": None, "finished_at": utc_now()}
-    _change(session, registration_id, owner, state=state, **values)
-
-
-def _change(session: Session, registration_id: str, owner: str, **values: Any) -> None:
-    changed = session.execute(
-        update(RegistrationRow)
-        .where(RegistrationRow.id == registration_id, RegistrationRow.lease_owner == owner)
-        .where(RegistrationRow.state.in_(WORKING))
-        .values(**values)
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        raise LeaseLost(f"{owner} no longer holds registration {registration_id}.")
+_LEASES = Leases(
+    RegistrationRow,
+    RegistrationRow.id,
+    RegistrationRow.id,
+    "registration",
+    RegistrationState.QUEUED,
+    WORKING,
+)

@@ -1,6 +1,6 @@
 """Equal requests share one search: how an extraction is added that may have equals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -21,6 +21,7 @@ def create(
     fingerprint: str,
     is_stored: IsStored,
     webhook: dict[str, Any] | None = None,
+    superlm_ids: Sequence[str] = (),
 ) -> ExtractionRow:
     """Add an extraction that shares the work of its equals.
 
@@ -31,30 +32,29 @@ def create(
         fingerprint: Hash of all that decides the result.
         is_stored: Whether a file is still there.
         webhook: What to call at the end.
+        superlm_ids: The SuperLMs to choose from, see `database.superlms.pin`.
 
     Returns:
         A row that has succeeded if the result is known. Else a queued one, which leads if there
         was none to follow; a message is to be sent about a leader only.
     """
+    values: dict[str, Any] = {
+        "request": request,
+        "api_key_id": api_key_id,
+        "superlm_ids": list(superlm_ids),
+        "webhook": webhook,
+        "fingerprint": fingerprint,
+    }
     while True:
         # Whether one leads is asked first: of one that ends in between, the result is then known.
         if _has_leader(session, fingerprint):
-            return extractions.create(session, request, api_key_id, webhook, fingerprint)
+            return extractions.create(session, **values)
         source = _known_result(session, fingerprint, is_stored)
         if source is not None:
-            return _create_ended(session, request, api_key_id, fingerprint, webhook, source)
+            return _create_ended(session, values, source)
         leader = new_id()
-        if insert_unless_there(
-            session,
-            ExtractionRow,
-            ["leader_key"],
-            id=leader,
-            request=request,
-            api_key_id=api_key_id,
-            webhook=webhook,
-            fingerprint=fingerprint,
-            leader_key=fingerprint,
-        ):
+        keys = {"id": leader, "leader_key": fingerprint}
+        if insert_unless_there(session, ExtractionRow, ["leader_key"], **keys, **values):
             events.record(session, leader, State.QUEUED)
             return extractions.get(session, leader)
 
@@ -88,15 +88,8 @@ def _has_leader(session: Session, fingerprint: str) -> bool:
     return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
 
-def _create_ended(
-    session: Session,
-    request: dict[str, Any],
-    api_key_id: str | None,
-    fingerprint: str,
-    webhook: dict[str, Any] | None,
-    source: ExtractionRow,
-) -> ExtractionRow:
-    row = extractions.create(session, request, api_key_id, webhook, fingerprint)
+def _create_ended(session: Session, values: dict[str, Any], source: ExtractionRow) -> ExtractionRow:
+    row = extractions.create(session, **values)
     row.state, row.finished_at = State.SUCCEEDED, utc_now()
     for name, value in followers.result_of(source).items():
         setattr(row, name, value)

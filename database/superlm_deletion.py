@@ -4,7 +4,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from database import superlms
-from database.errors import Conflict, NotFound
+from database.errors import Conflict
 from database.tables import TERMINAL, AliasRow, ExtractionRow, RegistrationRow, SuperLMRow
 
 
@@ -26,6 +26,8 @@ def delete(session: Session, reference: str) -> SuperLMRow:
             f"{reference} has the aliases {', '.join(found)}; point them elsewhere first.",
             aliases=found,
         )
+    # Who pins it in a transaction under way is waited for, and then seen.
+    session.execute(select(SuperLMRow.id).where(SuperLMRow.id == row.id).with_for_update())
     if users := _unended_users(session, row):
         raise Conflict(
             f"{len(users)} extractions that have not ended may choose {reference}; wait for them "
@@ -40,28 +42,7 @@ def delete(session: Session, reference: str) -> SuperLMRow:
 
 
 def _unended_users(session: Session, row: SuperLMRow) -> list[str]:
-    """Extractions under way that chose this SuperLM, or may yet."""
-    teacher = row.spec["teacher"]["name"]
-    chosen_for_teacher = any(other.id == row.id for other in superlms.list_newest(session, teacher))
-    query = select(ExtractionRow.id, ExtractionRow.superlm_id, ExtractionRow.request)
-    users = []
-    for id_, superlm_id, request in session.execute(
-        query.where(ExtractionRow.state.not_in(TERMINAL)).order_by(ExtractionRow.id)
-    ):
-        asked = request.get("superlm")
-        if (
-            superlm_id == row.id
-            or (asked is None and chosen_for_teacher and request.get("teacher") == teacher)
-            or (asked is not None and _means(session, asked, row))
-        ):
-            users.append(id_)
-    return users
-
-
-def _means(session: Session, reference: str, row: SuperLMRow) -> bool:
-    if reference.partition("@")[0] != row.name:
-        return False
-    try:
-        return superlms.get(session, reference).id == row.id
-    except NotFound:
-        return False
+    """Extractions under way that choose from this SuperLM among others."""
+    query = select(ExtractionRow.id, ExtractionRow.superlm_ids)
+    under_way = query.where(ExtractionRow.state.not_in(TERMINAL)).order_by(ExtractionRow.id)
+    return [id_ for id_, superlm_ids in session.execute(under_way) if row.id in superlm_ids]

@@ -1,15 +1,18 @@
 """The catalogue of SuperLMs: registered, found, resolved for a search."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.spaces.spec import SuperLMSpec
 from autodistil.superlm.bundle import SuperLM
+from database import pages
 from database.errors import Conflict, NotFound, UnknownSuperLM
+from database.pages import Page
 from database.tables import AliasRow, SuperLMRow
 
 
@@ -58,22 +61,26 @@ def get(session: Session, reference: str) -> SuperLMRow:
     Raises:
         NotFound: There is none.
     """
+    row = session.scalar(of_reference(reference))
+    if row is None:
+        name, _, which = reference.partition("@")
+        hint = _deprecated_hint(session, name) if which in ("", "latest") else ""
+        raise NotFound(f"There is no SuperLM {reference!r}{hint}.")
+    return row
+
+
+def of_reference(reference: str) -> Select[SuperLMRow]:
+    """A query for the SuperLM of a reference, see `get`; it finds one row or none."""
     name, _, which = reference.partition("@")
     query = select(SuperLMRow).where(SuperLMRow.name == name)
     if which in ("", "latest"):
         query = query.where(SuperLMRow.deprecated.is_(None))
-        query = query.order_by(SuperLMRow.version.desc()).limit(1)
-    elif which.isdecimal():
+        return query.order_by(SuperLMRow.version.desc()).limit(1)
+    if which.isdecimal():
         # No version has more digits, and a database would refuse a number of any length.
-        query = query.where(SuperLMRow.version == (int(which) if len(which) < 8 else 0))
-    else:
-        query = query.join(AliasRow, AliasRow.superlm_id == SuperLMRow.id)
-        query = query.where(AliasRow.name == name, AliasRow.alias == which)
-    row = session.scalar(query)
-    if row is None:
-        hint = _deprecated_hint(session, name) if which in ("", "latest") else ""
-        raise NotFound(f"There is no SuperLM {reference!r}{hint}.")
-    return row
+        return query.where(SuperLMRow.version == (int(which) if len(which) < 8 else 0))
+    query = query.join(AliasRow, AliasRow.superlm_id == SuperLMRow.id)
+    return query.where(AliasRow.name == name, AliasRow.alias == which)
 
 
 def _deprecated_hint(session: Session, name: str) -> str:
@@ -105,23 +112,18 @@ def list_page(
     teacher: str | None = None,
     name: str | None = None,
     deprecated: bool | None = None,
-) -> list[SuperLMRow]:
+) -> Page[SuperLMRow]:
     """Versions by name and version; `after` is the name and version the last page ended with."""
-    query = select(SuperLMRow).order_by(SuperLMRow.name, SuperLMRow.version).limit(limit)
+    query = select(SuperLMRow).order_by(SuperLMRow.name, SuperLMRow.version)
     if after is not None:
-        query = query.where(
-            or_(
-                SuperLMRow.name > after[0],
-                (SuperLMRow.name == after[0]) & (SuperLMRow.version > after[1]),
-            )
-        )
+        query = query.where(tuple_(SuperLMRow.name, SuperLMRow.version) > after)
     if teacher is not None:
         query = query.where(_teacher_name() == teacher)
     if name is not None:
         query = query.where(SuperLMRow.name == name)
     if deprecated is not None:
         query = query.where(SuperLMRow.deprecated.is_not(None) == deprecated)
-    return list(session.scalars(query))
+    return pages.read(session, query, limit, lambda row: f"{row.name}@{row.version}")
 
 
 def resolve(session: Session, teacher: str | None, superlm: str | None) -> list[SuperLMRow]:
@@ -146,6 +148,39 @@ def resolve(session: Session, teacher: str | None, superlm: str | None) -> list[
         what = f"There is no SuperLM of the teacher {teacher!r}"
         raise _unknown(what, list_newest(session))
     return found
+
+
+def pin(session: Session, rows: Sequence[SuperLMRow]) -> list[str]:
+    """Keep SuperLMs for an extraction that this transaction adds and that is to choose from them.
+
+    What is registered or deprecated afterwards does not change its choice, and none of them can be
+    deleted until it has ended, see `database.superlm_deletion`.
+
+    Returns:
+        Their ids.
+
+    Raises:
+        UnknownSuperLM: One was deleted since it was read.
+    """
+    ids = sorted(row.id for row in rows)
+    query = select(SuperLMRow.id).where(SuperLMRow.id.in_(ids)).order_by(SuperLMRow.id)
+    # A lock that only a deletion waits for.
+    if list(session.scalars(query.with_for_update(read=True, key_share=True))) != ids:
+        raise _unknown("A SuperLM has just been deleted", list_newest(session))
+    return ids
+
+
+def pinned(session: Session, ids: Sequence[str]) -> list[SuperLMRow]:
+    """The SuperLMs that were kept by `pin`, by name.
+
+    Raises:
+        UnknownSuperLM: There are none, or not all of them.
+    """
+    query = select(SuperLMRow).where(SuperLMRow.id.in_(ids))
+    rows = list(session.scalars(query.order_by(SuperLMRow.name, SuperLMRow.version)))
+    if not rows or len(rows) != len(ids):
+        raise _unknown("A SuperLM to choose from is not there", list_newest(session))
+    return rows
 
 
 def deprecate(session: Session, reference: str, reason: str | None) -> SuperLMRow:

@@ -3,6 +3,7 @@
 import gzip
 import re
 import shutil
+import stat
 import tarfile
 import zlib
 from dataclasses import replace
@@ -43,7 +44,9 @@ class _Bounded:
         self._left -= len(piece)
         self._position += len(piece)
         if self._left < 0:
-            raise InvalidBundle("The archive holds more bytes than a bundle may have.")
+            raise InvalidBundle(
+                "The archive holds more bytes than a bundle may have (AUTODISTIL_MAX_UPLOAD_BYTES)."
+            )
         return piece
 
     def seek(self, position: int) -> int:
@@ -56,6 +59,29 @@ class _Bounded:
 
     def tell(self) -> int:
         return self._position
+
+
+def check_size(folder: Path, max_bytes: int) -> None:
+    """Refuse a folder that is too large for a bundle, before any of its files is read.
+
+    Args:
+        folder: What is said to be a bundle.
+        max_bytes: What all of its files may have.
+
+    Raises:
+        InvalidBundle: They have more, or there are more of them than any bundle has.
+    """
+    size = 0
+    for number, path in enumerate(folder.rglob("*"), 1):
+        if number > _MAX_MEMBERS:
+            raise InvalidBundle(f"{folder} holds more than {_MAX_MEMBERS} files.")
+        found = path.lstat()
+        size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    if size > max_bytes:
+        raise InvalidBundle(
+            f"{folder} has {size:,} bytes; a bundle may have {max_bytes:,} "
+            "(AUTODISTIL_MAX_UPLOAD_BYTES)."
+        )
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int) -> None:

@@ -1,9 +1,13 @@
 """A request for a student, from its body to the row of a job that a worker is told about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from autodistil.selection.on_text import read_sentences
-from database import devices, extractions, idempotency, quotas, sharing, superlms
+from database import artifacts, devices, extractions, idempotency, quotas, sharing, superlms
 from database.session import reading
 from database.tables import ApiKeyRow, ExtractionRow, State
 from models_store.texts import put_text
@@ -50,14 +54,18 @@ def accept(
     if body.webhook is not None:
         check_webhook(parts.settings, body.webhook.url)
     request = {name: value for name, value in content.items() if name != "webhook"}
+    text = None
     if body.text is not None:
         check_teachers(parts.settings.teachers, {row.spec["teacher"]["name"] for row in rows})
-        request["text"] = _keep_text(parts, body.text)
+        text = read_sentences(body.text, parts.settings.max_text_characters)
+        request["text"] = _keep_text(parts, text)
     with parts.sessions.begin() as session:
         while remembered and not idempotency.reserve(session, remembered):
             if extraction_id := idempotency.find(session, remembered):
                 return Accepted(extractions.get(session, extraction_id), replayed=True)
         quotas.check(session, key, parts.settings.extractions_per_day)
+        if text is not None:
+            _keep_text_stored(session, parts, text, request["text"]["sha256"])
         row = sharing.create(
             session,
             request,
@@ -65,6 +73,7 @@ def accept(
             fingerprint_of(request, rows, profile),
             lambda sha256: parts.store.path(sha256).is_file(),
             content.get("webhook"),
+            superlms.pin(session, rows),
         )
         if remembered:
             idempotency.fill(session, remembered, row.id)
@@ -91,11 +100,18 @@ def _first(parts: Parts, remembered: idempotency.Remembered) -> Accepted | None:
         return Accepted(extractions.get(session, extraction_id), replayed=True)
 
 
-def _keep_text(parts: Parts, text: list[str]) -> dict[str, object]:
+def _keep_text(parts: Parts, text: Sequence[str]) -> dict[str, Any]:
     """Store a text; its reference stands in the request, so that other text is another request."""
-    sentences = read_sentences(text, parts.settings.max_text_characters)
     return TextReference(
-        sha256=put_text(parts.store, sentences),
-        sentences=len(sentences),
-        characters=sum(map(len, sentences)),
+        sha256=put_text(parts.store, text),
+        sentences=len(text),
+        characters=sum(map(len, text)),
     ).model_dump()
+
+
+def _keep_text_stored(session: Session, parts: Parts, text: Sequence[str], sha256: str) -> None:
+    """Have a text stored when the transaction ends that adds a row about it."""
+    artifacts.lock(session, [sha256])
+    if not parts.store.path(sha256).is_file():
+        # An equal text was there, and was deleted with its extraction before it was locked.
+        put_text(parts.store, text)

@@ -81,7 +81,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(BodyLimit, streamed={("POST", UPLOAD_PATH)})
     app.add_middleware(RateLimitHeaders)
-    app.include_router(artifacts.deletion)
     for module in (
         extractions,
         events,

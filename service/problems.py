@@ -22,6 +22,7 @@ from service.problem_types import (
     TooLarge,
     Unavailable,
 )
+from service.rate_limits import headers_of
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ async def _database_away(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return answer(
-        AutoDistilError("The request failed unexpectedly; the service's log has the reason.")
+        AutoDistilError("The request failed unexpectedly; the service's log has the reason."),
+        headers_of(request.scope),
     )
 
 

@@ -127,8 +127,17 @@ def limit(request: Request, limiter: RateLimiter, who: str, per_minute: int) -> 
         )
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """How the sender of a request stands, as headers; none if it was not counted."""
+    standing: Standing | None = scope.get("state", {}).get(_STATE)
+    return standing.headers() if standing else {}
+
+
 class RateLimitHeaders:
-    """Adds the headers to every answer to a request that was counted, problems too."""
+    """Adds the headers to every answer to a request that was counted, problems too.
+
+    That of an error that nobody expected is made outside of this: `service.problems` adds them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -138,12 +147,11 @@ class RateLimitHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
+        scope.setdefault("state", {})
 
         async def send_with_headers(message: Message) -> None:
-            standing: Standing | None = state.get(_STATE)
-            if message["type"] == "http.response.start" and standing is not None:
-                MutableHeaders(scope=message).update(standing.headers())
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(headers_of(scope))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

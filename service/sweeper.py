@@ -7,9 +7,13 @@ broker or inside it, and a worker dies with an extraction in its hands. Several 
 import asyncio
 import datetime
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from database import devices, extractions, idempotency, registrations
 from database.session import SessionFactory, reading
@@ -36,35 +40,43 @@ def sweep(sessions: SessionFactory, celery: Celery, settings: Settings) -> list[
         idempotency.expire(session, datetime.timedelta(hours=settings.idempotency_hours))
     resend = datetime.timedelta(seconds=settings.resend_seconds)
     with reading(sessions) as session:
-        jobs = {
-            id_: extractions.device_of(session, id_) for id_ in extractions.unsent(session, resend)
-        }
-        profilings = devices.unsent(session, resend)
-        bundles = registrations.unsent(session, resend)
+        messages = [
+            *(
+                _Message(
+                    id_,
+                    partial(send_extraction, device=extractions.get(session, id_).device),
+                    extractions.mark_sent,
+                )
+                for id_ in extractions.unsent(session, resend)
+            ),
+            *(
+                _Message(name, send_profiling, devices.mark_sent)
+                for name in devices.unsent(session, resend)
+            ),
+            *(
+                _Message(id_, send_registration, registrations.mark_sent)
+                for id_ in registrations.unsent(session, resend)
+            ),
+        ]
     sent: list[str] = []
-    for extraction_id, device in jobs.items():
-        if not send_extraction(celery, extraction_id, device):
-            log.warning("the broker does not answer; %d extractions wait", len(jobs))
-            return sent
-        with sessions.begin() as session:
-            extractions.mark_sent(session, extraction_id)
-        sent.append(extraction_id)
-    for device in profilings:
-        if not send_profiling(celery, device):
-            log.warning("the broker does not answer; %d devices wait", len(profilings))
+    for message in messages:
+        if not message.send(celery, message.about):
+            log.warning("the broker does not answer; %d messages wait", len(messages) - len(sent))
             break
         with sessions.begin() as session:
-            devices.mark_sent(session, device)
-        sent.append(device)
-    for registration_id in bundles:
-        if not send_registration(celery, registration_id):
-            log.warning("the broker does not answer; %d registrations wait", len(bundles))
-            break
-        with sessions.begin() as session:
-            registrations.mark_sent(session, registration_id)
-        sent.append(registration_id)
+            message.mark_sent(session, message.about)
+        sent.append(message.about)
     remove_leftovers(sessions, Uploads(settings.uploads_dir))
     return sent
+
+
+@dataclass(frozen=True)
+class _Message:
+    """What is to be sent about a row, and how that is noted."""
+
+    about: str
+    send: Callable[[Celery, str], bool]
+    mark_sent: Callable[[Session, str], None]
 
 
 async def sweep_forever(sessions: SessionFactory, celery: Celery, settings: Settings) -> None:

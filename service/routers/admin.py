@@ -73,9 +73,5 @@ def list_audit(
     key: AdminKey, session: ReadSession, query: Annotated[AuditQuery, Query()]
 ) -> AuditList:
     """What admins did, the newest first."""
-    rows = audit.list_page(session, query.limit + 1, query.cursor, query.action, query.api_key_id)
-    shown = rows[: query.limit]
-    return AuditList(
-        items=[AuditEntry.of(row) for row in shown],
-        next_cursor=shown[-1].id if len(rows) > query.limit else None,
-    )
+    page = audit.list_page(session, query.limit, query.cursor, query.action, query.api_key_id)
+    return AuditList(items=[AuditEntry.of(row) for row in page.items], next_cursor=page.next_cursor)

@@ -37,12 +37,9 @@ def list_api_keys(
     key: AdminKey, session: ReadSession, query: Annotated[PageQuery, Query()]
 ) -> ApiKeyList:
     """Keys without their secrets, the newest first; revoked ones, too."""
-    rows = api_keys.list_page(session, query.limit + 1, query.cursor)
-    shown = rows[: query.limit]
-    return ApiKeyList(
-        items=[ApiKey(**ApiKey.fields_of(row)) for row in shown],
-        next_cursor=shown[-1].id if len(rows) > query.limit else None,
-    )
+    page = api_keys.list_page(session, query.limit, query.cursor)
+    items = [ApiKey(**ApiKey.fields_of(row)) for row in page.items]
+    return ApiKeyList(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/{key_id}", operation_id="get_api_key", responses=responses(401, 403, 404, 422))

@@ -20,7 +20,6 @@ from service.retention import delete_files
 from service.routers.extractions import ExtractionId
 
 router = APIRouter(prefix="/v1/extractions/{extraction_id}/artifacts", tags=["extractions"])
-deletion = APIRouter(prefix="/v1/extractions/{extraction_id}", tags=["extractions"])
 
 _MEDIA_TYPE = "application/gzip"
 _FILE: dict[str, Any] = {
@@ -67,7 +66,11 @@ class PartOfFile(FileResponse):
     "/{name}",
     operation_id="describe_artifact",
     response_class=Response,
-    responses={200: {"description": "It is there"}, **_PROBLEMS},
+    responses={
+        200: {"description": "It is there"},
+        304: {"description": "The client has it"},
+        **_PROBLEMS,
+    },
 )
 @router.get(
     "/{name}",
@@ -126,14 +129,14 @@ def download_artifact(
     )
 
 
-@deletion.delete(
+@router.delete(
     "",
     status_code=204,
     operation_id="delete_artifacts",
     responses=responses(401, 403, 404, 409, 422, 429),
 )
 def delete_artifacts(extraction_id: ExtractionId, key: ExtractKey, parts: PartsDep) -> None:
-    """Delete the artifacts of an extraction that has ended; its receipt stays.
+    """Delete the artifacts of an extraction that has ended, and its text; its receipt stays.
 
     A file that another extraction shares stays until that one's artifacts are deleted, too.
     """

@@ -66,12 +66,9 @@ def list_extractions(
     key: ExtractKey, session: ReadSession, query: Annotated[ExtractionQuery, Query()]
 ) -> ExtractionList:
     """Extractions, the newest first."""
-    filters = query.filters(key.id)
-    rows = extraction_list.list_page(session, query.limit + 1, query.cursor, filters)
-    more = len(rows) > query.limit
+    page = extraction_list.list_page(session, query.limit, query.cursor, query.filters(key.id))
     return ExtractionList(
-        items=[Extraction.of(row) for row in rows[: query.limit]],
-        next_cursor=rows[query.limit - 1].id if more else None,
+        items=[Extraction.of(row) for row in page.items], next_cursor=page.next_cursor
     )
 
 
@@ -112,8 +109,7 @@ def cancel_extraction(extraction_id: ExtractionId, key: ExtractKey, parts: Parts
         row = extractions.request_cancel(session, extraction_id)
         heir = followers.unsent_leader(session, row.fingerprint) if row.fingerprint else None
     if heir is not None:
-        latency = row.request["budget"].get("latency") or {}
-        send(parts, heir, latency.get("device"))
+        send(parts, heir, row.device)
     return Extraction.of(row)
 
 

@@ -129,12 +129,8 @@ def list_registrations(
     key: AdminKey, session: ReadSession, query: Annotated[RegistrationQuery, Query()]
 ) -> RegistrationList:
     """Registrations, the newest first."""
-    rows = registrations.list_page(session, query.limit + 1, query.cursor, query.state)
-    shown = rows[: query.limit]
-    return RegistrationList(
-        items=_described(session, shown),
-        next_cursor=shown[-1].id if len(rows) > query.limit else None,
-    )
+    page = registrations.list_page(session, query.limit, query.cursor, query.state)
+    return RegistrationList(items=_described(session, page.items), next_cursor=page.next_cursor)
 
 
 @router.get(

@@ -30,12 +30,11 @@ def list_superlms(
     key: ExtractKey, session: ReadSession, query: Annotated[SuperLMQuery, Query()]
 ) -> SuperLMList:
     """Registered SuperLMs, each with the range of what its students cost, by name and version."""
-    rows = superlms.list_page(
-        session, query.limit + 1, query.after, query.teacher, query.name, query.deprecated
+    page = superlms.list_page(
+        session, query.limit, query.after, query.teacher, query.name, query.deprecated
     )
-    items = [SuperLMSummary.of(row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return SuperLMList(items=items, next_cursor=items[-1].superlm if more else None)
+    items = [SuperLMSummary.of(row) for row in page.items]
+    return SuperLMList(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/superlms/{reference}", operation_id="get_superlm", responses=responses(401, 403, 404))

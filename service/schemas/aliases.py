@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from service.schemas.base import StrictRequest
+from service.schemas.base import PlainNumbers, StrictRequest
 
 ALIAS_PATTERN = r"^[a-z][a-z0-9-]{0,63}$"
 
@@ -12,7 +12,7 @@ ALIAS_PATTERN = r"^[a-z][a-z0-9-]{0,63}$"
 class AliasRequest(StrictRequest):
     """Where an alias points to."""
 
-    version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    version: Annotated[int, Field(ge=1, le=1_000_000), PlainNumbers]
 
 
 class Alias(BaseModel):

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from database.tables import ApiKeyRow
-from service.schemas.base import StrictRequest
+from service.schemas.base import PlainNumbers, StrictRequest
 
 Limit = Annotated[
     int | None,
-    Field(strict=True, ge=0, le=1_000_000, description="0: no limit. Null: what the settings say."),
+    Field(ge=0, le=1_000_000, description="0: no limit. Null: what the settings say."),
+    PlainNumbers,
 ]
 
 

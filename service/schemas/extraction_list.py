@@ -8,12 +8,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from database.extraction_list import Filters
 from database.tables import State
-from service.schemas.base import StrictRequest
 from service.schemas.extractions import Extraction
-from service.schemas.plans import TeacherName
-
-_ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-_SUPERLM = r"^[a-z0-9][a-z0-9._-]{0,63}(@[0-9]{1,7})?$"
+from service.schemas.pages import PageQuery
+from service.schemas.plans import SuperLMReference, TeacherName
 
 
 def _to_utc(time: datetime.datetime) -> datetime.datetime:
@@ -34,21 +31,17 @@ UtcTime = Annotated[AwareDatetime, BeforeValidator(_refuse_number), AfterValidat
 """A time that says its zone."""
 
 
-class ExtractionQuery(StrictRequest):
+class ExtractionQuery(PageQuery):
     """Which extractions are listed: those that meet all that is given."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[
-        str | None, Field(pattern=_ID, description="`next_cursor` of the page before.")
-    ] = None
     state: Annotated[
         list[State], Field(max_length=len(State), description="In one of these states.")
     ] = []  # noqa: RUF012 -- pydantic copies it
     superlm: Annotated[
-        str | None,
+        SuperLMReference | None,
         Field(
-            pattern=_SUPERLM,
-            description="The student came from this SuperLM: `name` or `name@version`.",
+            description="The student came from this SuperLM: `name` for any version of it, "
+            "`name@version`, `name@latest`, or `name@alias`.",
         ),
     ] = None
     teacher: Annotated[

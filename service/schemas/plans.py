@@ -44,6 +44,7 @@ class Row(Candidate):
 
     superlm: str
     latency_ms: float | None = None
+    latency_extrapolated: bool = False
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -67,6 +68,7 @@ class Plan(BaseModel):
     considered: int
     score: Score
     neighbours: Neighbours
+    warnings: list[str] = []
 
     @classmethod
     def of(cls, choice: Choice) -> Self:

@@ -21,6 +21,7 @@ from autodistil.superlm.entries import entries_of
 from database import superlms
 from database.tables import SuperLMRow
 from service.schemas.base import StrictRequest
+from service.schemas.pages import PageQuery
 from service.schemas.plans import Row, TeacherName
 
 
@@ -130,10 +131,9 @@ class Frontier(BaseModel):
     items: list[Row]
 
 
-class SuperLMQuery(StrictRequest):
+class SuperLMQuery(PageQuery):
     """Which SuperLMs are listed: those that meet all that is given."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[
         str | None,
         Field(

@@ -84,8 +84,8 @@ def test_the_asynchronous_client_does_the_same(stack: Stack, tmp_path: Path) -> 
             events = [event async for event in client.events(ids[0])]
             assert events[-1]["kind"] == "succeeded"
             assert (await client.wait(ids[0]))["id"] == ids[0]
-            await client.delete(ids[0])
-            await client.delete(ids[0])
+            await client.delete_artifacts(ids[0])
+            await client.delete_artifacts(ids[0])
             with pytest.raises(ApiProblem) as gone:
                 await client.download(students[0].extraction["artifacts"][0], tmp_path / "gone")
             assert (gone.value.kind, gone.value.status) == ("artifact-gone", 410)

@@ -1,3 +1,6 @@
+import threading
+import time
+
 import pytest
 
 from autodistil.superlm.bundle import SuperLM, open_superlm
@@ -36,7 +39,7 @@ def test_references_find_the_newest_or_the_named_version(
         chosen = superlms.resolve(session, "all-MiniLM-L6-v2", None)
         assert [(row.name, row.version) for row in chosen] == [("minilm-l6-tiny", 10), ("other", 1)]
         page = superlms.list_page(session, 3, after=("minilm-l6-tiny", 1))
-        found = [(row.name, row.version) for row in page]
+        found = [(row.name, row.version) for row in page.items]
         assert found == [("minilm-l6-tiny", 2), ("minilm-l6-tiny", 10), ("other", 1)]
     with pytest.raises(Conflict), sessions.begin() as session:
         superlms.register(session, version(bundle, 2))
@@ -78,9 +81,9 @@ def test_the_newest_is_the_newest_that_is_not_deprecated(
         assert superlms.resolve(session, None, "two@1")[0].deprecated == "slow"
         with pytest.raises(UnknownSuperLM, match="name a version to use one that is: two@1"):
             superlms.resolve(session, None, "two")
-        assert superlms.list_page(session, 9, teacher="bert") == []
+        assert superlms.list_page(session, 9, teacher="bert").items == []
         named = superlms.list_page(session, 9, name="one", deprecated=False)
-        assert [row.version for row in named] == [1]
+        assert [row.version for row in named.items] == [1]
 
 
 def test_a_version_that_a_job_under_way_may_choose_is_not_deleted(
@@ -90,13 +93,43 @@ def test_a_version_that_a_job_under_way_may_choose_is_not_deleted(
         for number in (1, 2):
             superlms.register(session, version(bundle, number, "one"))
         aliases.point(session, "one", "stable", 1)
-        for request in ({"teacher": "all-MiniLM-L6-v2"}, {"superlm": "one@stable"}):
-            extractions.create(session, {**request, "budget": {"macs": 1}}, None)
-    for reference in ("one@1", "one@2"):
-        with pytest.raises(Conflict), sessions.begin() as session:
-            superlm_deletion.delete(session, reference)
+        ids = superlms.pin(session, superlms.resolve(session, None, "one@stable"))
+        job = extractions.create(session, {"budget": {"macs": 1}}, None, superlm_ids=ids).id
+        aliases.point(session, "one", "stable", 2)  # the job chooses from what it meant before
+    with pytest.raises(Conflict) as refused, sessions.begin() as session:
+        superlm_deletion.delete(session, "one@1")
+    assert refused.value.members["extractions"] == [job]
     with sessions.begin() as session:
-        aliases.point(session, "one", "stable", 2)
-        superlm_deletion.delete(session, "one@1")  # nobody means it any more
+        rows = superlms.resolve(session, None, "one@1")
+        extractions.request_cancel(session, job)
+        superlm_deletion.delete(session, "one@1")
+    with pytest.raises(UnknownSuperLM, match="just been deleted"), sessions.begin() as session:
+        superlms.pin(session, rows)
     with sessions.begin() as session:
-        assert [row.version for row in superlms.list_page(session, 9)] == [2]
+        with pytest.raises(UnknownSuperLM, match="not there"):
+            superlms.pinned(session, ids)
+        assert [row.version for row in superlms.list_page(session, 9).items] == [2]
+
+
+def test_a_deletion_waits_for_a_request_that_is_being_added(
+    sessions: SessionFactory, bundle: SuperLM
+) -> None:
+    with sessions.begin() as session:
+        superlms.register(session, version(bundle, 1, "one"))
+    outcome: list[str] = []
+
+    def delete() -> None:
+        try:
+            with sessions.begin() as session:
+                superlm_deletion.delete(session, "one@1")
+        except Conflict:
+            outcome.append("refused")
+
+    with sessions.begin() as session:
+        ids = superlms.pin(session, superlms.resolve(session, None, "one"))
+        thread = threading.Thread(target=delete)
+        thread.start()
+        time.sleep(0.3)  # in which it would be done, if it did not wait
+        extractions.create(session, {"budget": {"macs": 1}}, None, superlm_ids=ids)
+    thread.join()
+    assert outcome == ["refused"]

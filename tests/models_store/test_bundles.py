@@ -10,7 +10,7 @@ import pytest
 
 from autodistil.errors import InvalidBundle
 from autodistil.superlm.bundle import open_superlm
-from models_store.bundles import put_in_place, unpack
+from models_store.bundles import check_size, put_in_place, unpack
 from tests.archives import archive, files_below, long_header, member, packed, variant
 from tests.factories import shipped_tiny
 
@@ -112,3 +112,15 @@ def test_what_a_dead_registration_left_in_a_place_is_replaced(tmp_path: Path) ->
     assert open_superlm(left).sha256 == superlm.sha256
     assert not (left / "half").exists()
     assert not superlm.folder.exists()
+
+
+def test_a_folder_may_have_so_many_bytes_and_no_more(tmp_path: Path) -> None:
+    bundle = variant(tmp_path / "bundle", "sized")
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    check_size(bundle, size)
+    with pytest.raises(InvalidBundle, match=f"has {size:,} bytes; a bundle may have {size - 1:,}"):
+        check_size(bundle, size - 1)
+    for number in range(65):
+        (bundle / f"{number}.txt").touch()
+    with pytest.raises(InvalidBundle, match="more than 64 files"):
+        check_size(bundle, size)

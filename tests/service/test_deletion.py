@@ -224,7 +224,7 @@ def test_a_deleted_student_is_gone_and_can_be_asked_for_again(stack: Stack) -> N
     address, (artifact,) = f"/v1/extractions/{done['id']}", done["artifacts"]
     path = FolderStore(stack.settings.artifacts_dir).path(artifact["sha256"])
 
-    deleted = [stack.http.delete(address) for _ in range(2)]
+    deleted = [stack.http.delete(f"{address}/artifacts") for _ in range(2)]
     assert [(answer.status_code, answer.content) for answer in deleted] == [(204, b"")] * 2
     for method in ("GET", "HEAD"):
         gone = stack.http.request(method, artifact["url"])
@@ -236,7 +236,7 @@ def test_a_deleted_student_is_gone_and_can_be_asked_for_again(stack: Stack) -> N
     assert after["deleted_at"]
     # The other job has it still, until it is deleted, too.
     assert stack.http.get(shared["artifacts"][0]["url"]).status_code == 200
-    assert stack.http.delete(f"/v1/extractions/{shared['id']}").status_code == 204
+    assert stack.http.delete(f"/v1/extractions/{shared['id']}/artifacts").status_code == 204
     assert not path.exists()
 
     again = stack.wait(stack.ask(budget)["id"])
@@ -248,14 +248,17 @@ def test_only_what_has_ended_can_be_deleted(stack: Stack) -> None:
     busy = stack.ask({"macs": "95M"})
     address = f"/v1/extractions/{busy['id']}"
     with stack.stopped_worker(busy["id"]):
-        refused = stack.http.delete(address)
+        refused = stack.http.delete(f"{address}/artifacts")
         assert refused.status_code == 409
         assert "Cancel it first" in refused.json()["detail"]
         assert stack.http.post(f"{address}/cancel").status_code == 202
     stack.wait(busy["id"])
-    assert stack.http.delete(address).status_code == 204
-    unknown = stack.http.delete("/v1/extractions/00000000-0000-0000-0000-000000000000")
-    assert unknown.status_code == 404
+    assert stack.http.delete(f"{address}/artifacts").status_code == 204
+    nobody = "/v1/extractions/00000000-0000-0000-0000-000000000000"
+    assert stack.http.delete(f"{nobody}/artifacts").status_code == 404
+    # The job itself stays readable, and is no thing to delete.
+    assert stack.http.delete(address).status_code == 405
+    assert stack.http.get(address).status_code == 200
 
 
 def test_a_download_under_way_ends_well_though_the_file_is_deleted(stack: Stack) -> None:
@@ -264,6 +267,6 @@ def test_a_download_under_way_ends_well_though_the_file_is_deleted(stack: Stack)
     with stack.http.stream("GET", artifact["url"]) as stream:
         chunks = stream.iter_raw(65536)
         arrived = len(next(chunks))
-        assert stack.http.delete(f"/v1/extractions/{done['id']}").status_code == 204
+        assert stack.http.delete(artifact["url"].rpartition("/")[0]).status_code == 204
         arrived += sum(map(len, chunks))
     assert arrived == artifact["size_bytes"]

@@ -1,7 +1,9 @@
 """Requests that bring their own text, and fronts: the API and a worker in this process."""
 
 import datetime
+import json
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+import service.acceptance
 import worker.extract
 from autodistil.evaluation.quality import Score
 from autodistil.models.teacher import Teacher, load_teacher
@@ -18,7 +21,7 @@ from autodistil.search.budget import Budget
 from autodistil.search.fronts import CostAxis, pareto_front
 from autodistil.search.search import search
 from autodistil.selection.on_text import hash_sentences, search_domain
-from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.bundle import SPEC, SuperLM
 from autodistil.superlm.entries import entries_of
 from autodistil.text.corpus import tokenize_corpus
 from database import extractions
@@ -171,6 +174,50 @@ def test_a_text_that_is_gone_or_altered_fails_the_job(place: Place) -> None:
         done = place.run(job)
         assert done["state"] == "failed"
         assert done["problem"]["type"].endswith("/text-gone")
+
+
+def test_a_text_goes_with_the_last_job_that_reads_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT[5:]
+    path = place.workshop.store.path(hash_sentences(text))
+    jobs = [place.ask(text=text, budget={"macs": macs})["id"] for macs in ("90%", "80%")]
+    for job in jobs:
+        assert path.is_file()
+        place.run(job)
+        assert place.http.delete(f"/v1/extractions/{job}/artifacts").status_code == 204
+    assert not path.exists()
+
+    def put_and_lose(*arguments: Any) -> str:
+        sha256 = put_text(*arguments)
+        if path.is_file():
+            monkeypatch.undo()  # once
+            assert place.http.delete(f"/v1/extractions/{jobs[0]}/artifacts").status_code == 204
+            assert not path.exists()
+        return sha256
+
+    monkeypatch.setattr(service.acceptance, "put_text", put_and_lose)
+    job = place.ask(text=text, budget={"macs": "85%"})["id"]
+    assert path.is_file()
+    assert place.run(job)["state"] == "succeeded"
+
+
+def test_what_is_registered_meanwhile_does_not_change_the_answer(
+    place: Place, tmp_path: Path
+) -> None:
+    job = place.ask(superlm="stock", budget={"macs": "70%"})["id"]
+    newer = shutil.copytree(place.superlm.folder, tmp_path / "newer")
+    spec = json.loads((newer / SPEC).read_text())
+    (newer / SPEC).write_text(json.dumps({**spec, "version": 2}))
+    settings = place.http.app.state.parts.settings  # type: ignore[attr-defined]
+    with place.sessions.begin() as session:
+        register_bundle(session, newer, settings.superlms_dir)
+    refused = place.http.delete("/v1/admin/superlms/stock@1")
+    assert (refused.status_code, refused.json()["extractions"][-1]) == (409, job)
+    assert place.run(job)["superlm"] == "stock@1"
+    after = place.ask(superlm="stock", budget={"macs": "70%"})["id"]
+    assert place.run(after)["superlm"] == "stock@2"
+    assert place.http.delete("/v1/admin/superlms/stock@2").status_code == 204
 
 
 def test_a_cancel_while_students_are_scored_on_the_text_cancels(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from database import api_keys, extractions, superlms
+from database import aliases, api_keys, extractions, superlms
 from database.session import reading
 from database.tables import new_id
 from tests.service.conftest import WORKER, Alone
@@ -22,6 +22,7 @@ def jobs(alone: Alone) -> dict[str, str]:
         mine, text = api_keys.create_key(session, "of the list", ["extract"])
         made["key"] = text
         tiny = superlms.get(session, "minilm-l6-tiny")
+        aliases.point(session, "minilm-l6-tiny", "of-the-list", tiny.version)
         for name, teacher in (
             ("queued", OTHER),
             ("working", OTHER),
@@ -72,6 +73,10 @@ def test_filters_are_all_met(alone: Alone, jobs: dict[str, str]) -> None:
         ({"superlm": "minilm-l6-tiny", "mine": True}, {"working"}),
         ({"superlm": "minilm-l6-tiny@2"}, {"working"}),
         ({"superlm": "minilm-l6-tiny@1"}, set()),
+        ({"superlm": "minilm-l6-tiny@latest"}, {"working"}),
+        ({"superlm": "minilm-l6-tiny@of-the-list"}, {"working"}),
+        ({"superlm": "minilm-l6-tiny@nothing"}, set()),
+        ({"superlm": "minilm-l6-small@of-the-list"}, set()),
         ({"superlm": "nothing"}, set()),
     ):
         assert listed(alone, jobs, **query) == wanted, query

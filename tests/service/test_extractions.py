@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from database import extractions
+from database import extractions, superlms
 from database.session import reading
 from database.tables import ArtifactRow, EventRow
 from tests.stack import Stack
@@ -128,7 +128,8 @@ def test_a_queued_row_without_a_message_is_found_by_the_sweeper(stack: Stack) ->
         "formats": ["transformers"],
     }
     with stack.sessions.begin() as session:
-        row = extractions.create(session, request, None)
+        ids = superlms.pin(session, superlms.list_newest(session))
+        row = extractions.create(session, request, None, superlm_ids=ids)
     assert stack.wait(row.id)["state"] == "succeeded"
 
 

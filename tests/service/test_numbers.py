@@ -30,6 +30,13 @@ def test_a_number_must_be_written_as_one(stack: Stack, number: Any) -> None:
         assert refused.json()["type"] == "/problems/invalid-request", body
 
 
+def test_a_whole_number_may_be_written_with_a_point(stack: Stack) -> None:
+    key = {"label": "x", "scopes": ["extract"]}
+    made = stack.http.post(KEYS, json={**key, "requests_per_minute": 5.0})  # the same in JSON
+    assert (made.status_code, made.json()["requests_per_minute"]) == (201, 5)
+    assert stack.http.post(KEYS, json={**key, "requests_per_minute": 5.5}).status_code == 422
+
+
 @pytest.mark.parametrize("time", ["0", "0.5", "1700000000", "now"])
 def test_a_time_is_not_a_number(stack: Stack, time: str) -> None:
     assert stack.http.get("/v1/extractions", params={"created_before": time}).status_code == 422

@@ -19,6 +19,7 @@ from database.errors import QuotaExceeded
 from database.session import SessionFactory
 from database.tables import ApiKeyRow, ExtractionRow, utc_now
 from service.app import create_app
+from service.dependencies import ExtractKey
 from service.rate_limits import RateLimiter
 from tests.stack import Stack
 from worker.settings import Settings
@@ -83,6 +84,23 @@ def test_a_key_has_its_requests_and_is_then_told_when_to_come_back(
     healthy = [http.get("/healthz", headers=key) for _ in range(9)]
     assert {answer.status_code for answer in healthy} == {200}
     assert "RateLimit" not in healthy[0].headers
+
+
+def test_an_error_that_nobody_expected_says_how_many_are_left(
+    settings: Settings, sessions: SessionFactory
+) -> None:
+    app = create_app(settings)
+
+    @app.get("/v1/broken")
+    def broken(key: ExtractKey) -> None:
+        raise RuntimeError("on purpose")
+
+    _, key = make_key(sessions)
+    with TestClient(app, raise_server_exceptions=False) as http:
+        answer = http.get("/v1/broken", headers=key)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert LIMIT.fullmatch(answer.headers["RateLimit"])
 
 
 def test_a_number_of_its_own_comes_before_that_of_the_settings(
