@@ -14,6 +14,7 @@ from cli import (
     evaluate,
     extract,
     front,
+    keys,
     mixtures,
     output,
     request,
@@ -23,6 +24,7 @@ from cli import (
     superlm,
     train,
     up,
+    workers,
 )
 from client import ApiProblem
 
@@ -34,11 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (up, train, rescore, search, front, extract, evaluate, space, request):
+for module in (up, train, rescore, search, front, extract, evaluate, space, request, workers):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 app.add_typer(device.app, name="device")
 app.add_typer(superlm.app, name="superlm")
+app.add_typer(keys.app, name="keys")
 app.add_typer(mixtures.app, name="mixtures")
 
 _BUDGET_PROBLEMS = (

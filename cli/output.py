@@ -161,6 +161,7 @@ def _print_latency(latency: dict[str, Any]) -> None:
     print(
         f"latency       p{percentile} at most {latency['limit_ms']:g} ms on {latency['device']}, "
         f"predicted {latency['predicted_ms']:.2f} ms"
+        f"{' (extrapolated)' if latency.get('extrapolated') else ''}"
     )
     under = ", ".join(f"{key} {value}" for key, value in conditions.items())
     if measured := latency["measured"]:

@@ -107,7 +107,7 @@ def command(
     if domain is not None:
         choice = search(domain.entries, budget, profiles, score)
     report = choice.report()
-    warnings = comparison_warnings(opened.values())
+    warnings = [*comparison_warnings(opened.values()), *choice.warnings]
     if domain is not None:
         report["domain"] = domain.receipt.model_dump(mode="json")
     if json_:

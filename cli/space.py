@@ -10,18 +10,9 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.signals import Signals
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
+from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS, partition
 from autodistil.spaces.tensors import EncoderConfig
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
-
-_BERT_ENCODER = EncoderConfig(
-    vocab_size=30522,
-    max_position_embeddings=512,
-    type_vocab_size=2,
-    hidden_act="gelu",
-    layer_norm_eps=1e-12,
-    pad_token_id=0,
-)
 
 
 def command(
@@ -60,7 +51,7 @@ def _resolve(
     if preset is not None:
         if preset not in PRESETS:
             raise InvalidInput(f"There is no preset {preset!r}; there is {', '.join(PRESETS)}.")
-        return PRESETS[preset], BERT_BASE, _BERT_ENCODER
+        return PRESETS[preset], BERT_BASE, BERT_BASE_ENCODER
     assert teacher is not None  # noqa: S101 -- one of the two, see above
     from autodistil.models.teacher import read_sizes
 

@@ -17,7 +17,7 @@ from database.errors import Canceled, LeaseLost
 from database.session import reading
 from database.tables import ArtifactRow, State
 from worker.domain import search_on_text
-from worker.lease import heartbeat, is_dead_neighbour, this_owner
+from worker.lease import claim, heartbeat, this_owner
 from worker.workshop import Workshop, unexpected
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,11 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
     """Do an extraction, if it is still there to be done.
 
     Every outcome is a state of the row: an error of ours or of the method is kept as the problem
-    of a failed extraction. A message about a row that is taken or ended is dropped.
+    of a failed extraction. A message about a row that is taken, ended, or gone is
+    dropped.
     """
     owner = this_owner()
-    if not _claim(workshop, extraction_id, owner):
+    if claim(workshop, extractions, extraction_id, owner) is None:
         log.info("extraction %s is taken or ended", extraction_id)
         return
     folder = workshop.scratch / extraction_id
@@ -58,26 +59,10 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _claim(workshop: Workshop, extraction_id: str, owner: str) -> bool:
-    """Take the row.
-
-    A message redelivered because a child of this host died finds the row still leased to the
-    dead; it is then freed at once instead of when the lease runs out.
-    """
-    with workshop.sessions.begin() as session:
-        row = extractions.claim(session, extraction_id, owner, workshop.lease)
-        if row is None:
-            holder = extractions.get(session, extraction_id).lease_owner
-            if is_dead_neighbour(holder):
-                extractions.recover(session, workshop.max_attempts, dead_owner=holder)
-                row = extractions.claim(session, extraction_id, owner, workshop.lease)
-        return row is not None
-
-
 def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> None:
     with reading(workshop.sessions) as session:
-        request = extractions.get(session, extraction_id).request
-        rows = superlms.resolve(session, request.get("teacher"), request.get("superlm"))
+        row = extractions.get(session, extraction_id)
+        request, rows = row.request, superlms.pinned(session, row.superlm_ids)
         budget = Budget.model_validate(request["budget"])
         profiles = devices.profiles_for(session, budget)
     if budget.latency and budget.latency.device:

@@ -8,8 +8,7 @@ from pathlib import Path
 import httpcore
 
 from autodistil.errors import AutoDistilError
-from database.errors import WebhookRefused
-from worker.safe_http import CheckedBackend, Resolver, check_url, resolve
+from worker.safe_http import AddressRefused, CheckedBackend, Resolver, check_url, resolve
 
 _STEP_SECONDS = 30.0
 _TOTAL_SECONDS = 3600.0
@@ -44,7 +43,7 @@ def check_bundle_url(url: str, hosts: Collection[str], *, development: bool) -> 
     """
     try:
         host = (check_url(url, development=development).hostname or "").rstrip(".")
-    except WebhookRefused as error:
+    except AddressRefused as error:
         raise UrlRefused(error.detail) from error
     allowed = sorted({host.lower() for host in hosts})
     if host not in allowed:
@@ -87,7 +86,7 @@ def fetch(
     backend = CheckedBackend(development=development, resolver=resolver)
     try:
         found = asyncio.run(_stream(url, target, backend, max_bytes, on_bytes))
-    except WebhookRefused as error:
+    except AddressRefused as error:
         raise UrlRefused(error.detail) from error
     except (
         *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException),

@@ -6,12 +6,33 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from database.errors import LeaseLost
+from database.errors import LeaseLost, NotFound
 from database.session import SessionFactory
+from worker.workshop import Workshop
+
+Claimed = TypeVar("Claimed", covariant=True)
+
+
+class Leased(Protocol[Claimed]):
+    """A module of `database` whose rows are worked on under a lease."""
+
+    def claim(
+        self, session: Session, key: str, owner: str, lease: datetime.timedelta, /
+    ) -> Claimed | None:
+        """Take a row that waits; None if there is none."""
+
+    def get(self, session: Session, key: str, /) -> Any:
+        """The row, with its `lease_owner`; raises `NotFound`."""
+
+    def recover(
+        self, session: Session, max_attempts: int, /, dead_owner: str | None = None
+    ) -> list[str]:
+        """Have the rows of an owner that is dead wait again."""
 
 
 def this_owner() -> str:
@@ -31,6 +52,35 @@ def is_dead_neighbour(owner: str | None) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def claim(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Claimed | None:
+    """Take a row.
+
+    A message redelivered because a child of this host died finds the row still leased to the
+    dead; it is then freed at once instead of when the lease runs out.
+
+    Args:
+        workshop: The database, the length of a lease, and how often it may be tried.
+        rows: The module of the row.
+        key: The row's id or name.
+        owner: Who takes it.
+
+    Returns:
+        What the module gives for it; None if the row is taken, ended, or gone.
+    """
+    with workshop.sessions.begin() as session:
+        claimed = rows.claim(session, key, owner, workshop.lease)
+        if claimed is not None:
+            return claimed
+        try:
+            holder = rows.get(session, key).lease_owner
+        except NotFound:
+            return None
+        if not is_dead_neighbour(holder):
+            return None
+        rows.recover(session, workshop.max_attempts, dead_owner=holder)
+        return rows.claim(session, key, owner, workshop.lease)
 
 
 @contextlib.contextmanager

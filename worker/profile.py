@@ -8,9 +8,9 @@ from autodistil.errors import AutoDistilError
 from autodistil.latency.device_profile import ProfilingRequest
 from autodistil.profiling.profiling import profile_spaces
 from database import devices, superlms
-from database.errors import LeaseLost, NotFound
+from database.errors import LeaseLost
 from database.session import reading
-from worker.lease import heartbeat, is_dead_neighbour, this_owner
+from worker.lease import claim, heartbeat, this_owner
 from worker.workshop import Workshop, unexpected
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def run_profiling(workshop: Workshop, device: str) -> None:
     dropped.
     """
     owner = this_owner()
-    request = _claim(workshop, device, owner)
+    request = claim(workshop, devices, device, owner)
     if request is None:
         log.info("the profiling of %s is taken or ended", device)
         return
@@ -40,20 +40,6 @@ def run_profiling(workshop: Workshop, device: str) -> None:
     except Exception as error:
         log.exception("the profiling of %s failed", device)
         _fail(workshop, device, owner, unexpected(error))
-
-
-def _claim(workshop: Workshop, device: str, owner: str) -> dict[str, object] | None:
-    with workshop.sessions.begin() as session:
-        request = devices.claim(session, device, owner, workshop.lease)
-        if request is None:
-            try:
-                holder = devices.get(session, device).lease_owner
-            except NotFound:
-                return None
-            if is_dead_neighbour(holder):  # a message redelivered because a child died
-                devices.recover(session, workshop.max_attempts, dead_owner=holder)
-                request = devices.claim(session, device, owner, workshop.lease)
-        return request
 
 
 def _work(workshop: Workshop, device: str, owner: str, request: ProfilingRequest) -> None:

@@ -30,11 +30,11 @@ from database import audit, registrations
 from database.errors import LeaseLost
 from database.session import reading
 from database.tables import RegistrationRow, RegistrationState
-from models_store.bundles import unpack
+from models_store.bundles import check_size, unpack
 from models_store.uploads import Uploads
 from worker.entry import enter, find_registered
 from worker.fetch import fetch
-from worker.lease import heartbeat, is_dead_neighbour, this_owner
+from worker.lease import claim, heartbeat, this_owner
 from worker.workshop import Workshop, unexpected
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Intake:
         uploads: Where they lie on their way.
         superlms_dir: Where registered ones lie; on the same file system.
         hosts: Hosts that they may be fetched from.
-        max_bytes: The most that one may have, packed and unpacked.
+        max_bytes: The most that one may have, packed and unpacked, wherever it comes from.
         development_urls: Fetch over http and from private networks, too.
     """
 
@@ -71,10 +71,10 @@ def run_registration(workshop: Workshop, intake: Intake, registration_id: str) -
     """Do a registration, if it is still there to be done.
 
     Every outcome is a state of the row. A bundle that is refused leaves nothing behind. A message
-    about a row that is taken or ended is dropped.
+    about a row that is taken, ended, or gone is dropped.
     """
     owner = this_owner()
-    row = _claim(workshop, registration_id, owner)
+    row = claim(workshop, registrations, registration_id, owner)
     if row is None:
         log.info("registration %s is taken or ended", registration_id)
         return
@@ -97,17 +97,6 @@ def run_registration(workshop: Workshop, intake: Intake, registration_id: str) -
     except LeaseLost:  # the upload is needed by whoever holds the registration now
         log.warning("registration %s was taken over by another worker", registration_id)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _claim(workshop: Workshop, registration_id: str, owner: str) -> RegistrationRow | None:
-    with workshop.sessions.begin() as session:
-        row = registrations.claim(session, registration_id, owner, workshop.lease)
-        if row is None:
-            holder = registrations.get(session, registration_id).lease_owner
-            if is_dead_neighbour(holder):  # a message redelivered because a child died
-                registrations.recover(session, workshop.max_attempts, dead_owner=holder)
-                row = registrations.claim(session, registration_id, owner, workshop.lease)
-        return row
 
 
 def _fail(workshop: Workshop, registration_id: str, owner: str, error: AutoDistilError) -> None:
@@ -153,7 +142,9 @@ class _Work:
         """The bundle in a folder of ours."""
         request, intake, target = self._row.request, self._intake, self._folder / "bundle"
         if "path" in request:
-            copy_bundle(open_superlm(Path(request["path"])), target)
+            source = Path(request["path"])
+            check_size(source, intake.max_bytes)
+            copy_bundle(open_superlm(source), target)
             return target
         archive = intake.uploads.archive(self._row.id)
         if "url" in request:

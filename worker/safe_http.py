@@ -2,7 +2,8 @@
 
 A name is resolved once, every address that it has is checked, and the connection is made to one of
 them: a name that resolves to something else a moment later changes nothing. TLS is checked against
-the name. There are no redirects, no proxies, and no answers of any length.
+the name, by the authorities that `certifi` and the system know, or the file SSL_CERT_FILE in place
+of the system's. There are no redirects, no proxies, and no answers of any length.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpcore
 
-from database.errors import WebhookRefused
+from autodistil.errors import AutoDistilError
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 """From a name and a port to its addresses."""
@@ -37,6 +38,10 @@ _RESOLVERS = ThreadPoolExecutor(8, thread_name_prefix="resolver")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+class AddressRefused(AutoDistilError):
+    """An address that may not be called. Callers make it a problem that says what it was for."""
+
+
 def check_url(url: str, *, development: bool) -> SplitResult:
     """Refuse a URL that may not be called, as far as that shows without resolving its name.
 
@@ -45,23 +50,23 @@ def check_url(url: str, *, development: bool) -> SplitResult:
         development: Allow http, any port, and addresses of this machine and of private networks.
 
     Raises:
-        WebhookRefused: Says what is wrong with it.
+        AddressRefused: Says what is wrong with it.
     """
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or len(url) > 2000:
-        raise WebhookRefused("The URL must be printable ASCII without spaces, 2,000 at most.")
+        raise AddressRefused("The URL must be printable ASCII without spaces, 2,000 at most.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        raise WebhookRefused(f"The URL cannot be read ({error}).") from error
+        raise AddressRefused(f"The URL cannot be read ({error}).") from error
     if parts.scheme not in (("https", "http") if development else ("https",)):
-        raise WebhookRefused("The URL must begin with https://.")
+        raise AddressRefused("The URL must begin with https://.")
     if parts.username is not None or parts.password is not None:
-        raise WebhookRefused("The URL must not hold a user or a password; check the signature.")
+        raise AddressRefused("The URL must not hold a user or a password.")
     if parts.fragment:
-        raise WebhookRefused("The URL must not have a fragment.")
+        raise AddressRefused("The URL must not have a fragment.")
     if port is not None and port not in _PORTS and not development:
-        raise WebhookRefused("The URL's port must be 443 or 8443.")
+        raise AddressRefused("The URL's port must be 443 or 8443.")
     _check_host(host, development)
     return parts
 
@@ -72,12 +77,12 @@ def _check_host(host: str, development: bool) -> None:
     except ValueError:
         labels = host.split(".")
         if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise WebhookRefused("The URL's host is not a name or an address.") from None
+            raise AddressRefused("The URL's host is not a name or an address.") from None
         # 127.1, 0x7f000001, and 2130706433 are addresses to the system's resolver.
         if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
-            raise WebhookRefused("The URL's host is not written as an address is.") from None
+            raise AddressRefused("The URL's host is not written as an address is.") from None
         if not development and (len(labels) == 1 or labels[-1] in _LOCAL_NAMES):
-            raise WebhookRefused(f"{host} is the name of something local.") from None
+            raise AddressRefused(f"{host} is the name of something local.") from None
     else:
         check_address(address, development=development)
 
@@ -86,13 +91,13 @@ def check_address(address: _Address, *, development: bool) -> None:
     """Refuse an address that is not one of the public internet.
 
     Raises:
-        WebhookRefused: It is private, local, reserved, multicast, or wraps such an address.
+        AddressRefused: It is private, local, reserved, multicast, or wraps such an address.
     """
     if development and (address.is_loopback or _is_of_private_network(address)):
         return
     for inner in (address, *_wrapped(address)):
         if not _is_public(inner):
-            raise WebhookRefused(f"{address} is not an address of the public internet.")
+            raise AddressRefused(f"{address} is not an address of the public internet.")
 
 
 def _is_public(address: _Address) -> bool:
@@ -150,7 +155,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         """Connect to the first address that answers, if all of them may be called.
 
         Raises:
-            WebhookRefused: One of them may not.
+            AddressRefused: One of them may not.
             httpcore.ConnectError: The name has no address, or none answers.
         """
         try:
@@ -184,7 +189,7 @@ async def post(
         The status of the answer, a redirect's too: none is followed.
 
     Raises:
-        WebhookRefused: The address may not be called.
+        AddressRefused: The address may not be called.
         TimeoutError: There was no answer within 10 s.
         httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException: No answer.
     """

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
         bundle_hosts: Hosts that bundles may be fetched from by URL, as JSON; none if empty.
         development_bundle_urls: Fetch bundles over http, at any port, and from this machine and
             private networks, too.
-        max_upload_bytes: Bytes of a bundle that is uploaded or fetched, packed and unpacked.
+        max_upload_bytes: Bytes of a bundle that is registered, packed and unpacked, wherever it
+            comes from.
         presence_seconds: Time between two signs of life of a worker.
         artifact_days: How long artifacts are kept after their extraction ended; 0 is for ever.
     """

@@ -23,7 +23,7 @@ from database import extractions, webhooks
 from database.errors import NotFound, WebhookRefused
 from database.session import SessionFactory, reading
 from database.tables import ExtractionRow, utc_now
-from worker.safe_http import Resolver, check_url, post, resolve
+from worker.safe_http import AddressRefused, Resolver, check_url, post, resolve
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,10 @@ def check_webhook(settings: Settings, url: str) -> None:
     Raises:
         WebhookRefused: The URL may not be called, or there is nothing to sign the message with.
     """
-    check_url(url, development=settings.development_webhooks)
+    try:
+        check_url(url, development=settings.development_webhooks)
+    except AddressRefused as error:
+        raise WebhookRefused(error.detail) from error
     if read_secret(settings) is None:
         raise WebhookRefused(
             "This service has no secret to sign webhooks with. Poll the extraction, or have an "
@@ -146,7 +149,7 @@ class Deliveries:
                 development=self._settings.development_webhooks,
                 resolver=self._resolver,
             )
-        except WebhookRefused as error:
+        except AddressRefused as error:
             # Not shown to the user, who could otherwise look up the names of our network.
             log.warning("webhook %s is not called: %s", claim.id, error)
             return "address-refused", False

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from autodistil.superlm.bundle import open_superlm
+from autodistil.training.checkpoint import CHECKPOINT
 from autodistil.training.loss_curve import LOSSES
-from autodistil.training.training import CHECKPOINT
 from tests.factories import STOCK_SPACE, write_corpus, write_teacher
 
 SETTINGS = {

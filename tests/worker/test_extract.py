@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import WEIGHTS
-from database import extractions
+from database import extractions, superlms
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import ExtractionRow, utc_now
 from models_store.artifacts import FolderStore
@@ -50,7 +50,8 @@ def job(workshop: Workshop) -> str:
     """A queued extraction."""
     request = {"teacher": "all-MiniLM-L6-v2", "budget": {"macs": 15_000_000}}
     with workshop.sessions.begin() as session:
-        return extractions.create(session, request, None).id
+        ids = superlms.pin(session, superlms.list_newest(session))
+        return extractions.create(session, request, None, superlm_ids=ids).id
 
 
 def row_of(sessions: SessionFactory, job: str) -> ExtractionRow:

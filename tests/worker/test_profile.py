@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from autodistil.extraction.receipt import Receipt
 from autodistil.latency.device_profile import DeviceProfile, ProfilingRequest
-from database import devices, extractions
+from database import devices, extractions, superlms
 from database.session import migrate, open_engine, reading, session_factory
 from database.tables import DeviceRow, EventRow, ExtractionRow
 from models_store.artifacts import FolderStore
@@ -66,7 +66,8 @@ def extract(workshop: Workshop, **latency: Any) -> ExtractionRow:
     limit = {"device": "here", **SHORT, **latency}
     request = {"teacher": "all-MiniLM-L6-v2", "budget": {"latency": limit}}
     with workshop.sessions.begin() as session:
-        job = extractions.create(session, request, None).id
+        ids = superlms.pin(session, superlms.list_newest(session))
+        job = extractions.create(session, request, None, superlm_ids=ids).id
     run_extraction(workshop, job)
     with reading(workshop.sessions) as session:
         return extractions.get(session, job)

@@ -1,5 +1,6 @@
 """Registrations as a worker does them, and as workers that die do them."""
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -7,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,22 +69,30 @@ def row_of(sessions: SessionFactory, id_: str) -> RegistrationRow:
         return registrations.get(session, id_)
 
 
+@contextlib.contextmanager
+def served(folder: Path, content: bytes) -> Iterator[str]:
+    """The URL of a server's only file."""
+    folder.mkdir()
+    (folder / "bundle.tar.gz").write_bytes(content)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/bundle.tar.gz"
+        finally:
+            server.shutdown()
+
+
 def test_a_bundle_behind_a_url_gets_ready(
     workshop: Workshop, intake: Intake, tmp_path: Path
 ) -> None:
     content = packed(variant(tmp_path / "bundle", "far"))
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "far.tar.gz").write_bytes(content)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}/far.tar.gz"
+    with served(tmp_path / "served", content) as url:
         sha256 = hashlib.sha256(content).hexdigest()
         good = ask(workshop.sessions, url=url, sha256=sha256)
         bad = ask(workshop.sessions, url=url, sha256="0" * 64)
         for id_ in (bad, good, good):  # a message may arrive twice
             run_registration(workshop, intake, id_)
-        server.shutdown()
     row = row_of(workshop.sessions, good)
     assert (row.state, row.percent, row.attempts, row.lease_owner) == ("ready", 100, 1, None)
     with reading(workshop.sessions) as session:
@@ -95,6 +105,32 @@ def test_a_bundle_behind_a_url_gets_ready(
     assert failed.problem is not None
     assert (failed.state, failed.problem["type"]) == ("failed", "fetch-failed")
     assert files_below(tmp_path / "data" / "uploads", workshop.scratch) == []
+
+
+@pytest.mark.parametrize("way", ["path", "url", "upload"])
+def test_a_bundle_that_is_too_large_is_refused_whichever_way_it_comes(
+    workshop: Workshop, intake: Intake, tmp_path: Path, way: str
+) -> None:
+    bundle = variant(tmp_path / "bundle", "large")
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    content = packed(bundle)
+    with served(tmp_path / "served", content) as url:
+        sources: dict[str, dict[str, Any]] = {
+            "path": {"path": str(bundle)},
+            "url": {"url": url, "sha256": hashlib.sha256(content).hexdigest()},
+            "upload": {"sha256": hashlib.sha256(content).hexdigest()},
+        }
+        id_ = ask(workshop.sessions, **sources[way])
+        if way == "upload":
+            intake.uploads.partial(id_).write_bytes(content)
+            intake.uploads.partial(id_).rename(intake.uploads.archive(id_))
+        run_registration(workshop, replace(intake, max_bytes=size - 1), id_)
+    row = row_of(workshop.sessions, id_)
+    assert (row.state, row.superlm_id) == ("failed", None)
+    assert row.problem is not None
+    assert row.problem["type"] == "invalid-bundle"
+    assert "AUTODISTIL_MAX_UPLOAD_BYTES" in row.problem["detail"]
+    assert files_below(tmp_path / "data") == [str(tmp_path / "data" / "uploads")]
 
 
 def test_a_bundle_whose_student_differs_from_it_is_refused(
