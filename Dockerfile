@@ -31,4 +31,4 @@ USER autodistil
 ENV AUTODISTIL_DATA_DIR=/data
 VOLUME /data
 EXPOSE 8000
-CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["uvicorn", "--factory", "service.app:create_app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5"]

@@ -38,7 +38,7 @@ test: $(INSTALLED) ## Lint, types, and all tests but the slow ones
 	$(BIN)/python -m pytest
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) ## The slow tests
+test-slow: $(INSTALLED) ## The slow tests, and the guides' commands (wants curl and jq)
 	$(BIN)/python -m pytest -m slow
 
 .PHONY: check
