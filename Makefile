@@ -93,12 +93,19 @@ bench-search: $(TRAIN_INSTALLED) ## Scoring all students together against one by
 	$(BIN)/python benchmarks/search.py models_store/superlms/* --teacher "$(TEACHER)" --corpus "$(CORPUS)"
 
 .PHONY: ranking
-ranking: $(TRAIN_INSTALLED) ## Fine-tune 24 students and rank them by every signal (hours); needs DATA=glue-folder
+ranking: $(TRAIN_INSTALLED) ## Fine-tune 40 students, rank them by every signal, fit quality (hours); needs DATA, CORPUS
+	for space in tiny small; do \
+	  test -d "build/minilm-l6-$$space-cut" || $(SUPERLM) --space "$$space" --tokens 0 \
+	    --settings "docs/recipes/minilm-l6-$$space-cut.json" --out "build/minilm-l6-$$space-cut" || exit 1; \
+	done
 	$(BIN)/python benchmarks/ranking.py students models_store/superlms/* --out build/ranking
-	$(BIN)/autodistil evaluate build/ranking/* --tasks sst2,stsb --data "$(DATA)" --seeds 2 --epochs 3 \
+	$(BIN)/python benchmarks/ranking.py students build/minilm-l6-*-cut --count 16 --out build/ranking
+	$(BIN)/autodistil evaluate build/ranking/* --tasks stsb-zero-shot,sst2,stsb --data "$(DATA)" --seeds 2 --epochs 3 \
 	  --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 --out docs/ranking.json
-	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* --scores docs/ranking.json \
+	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
 	  --markdown build/ranking.md --plot docs/pictures/ranking.svg
+	$(BIN)/python benchmarks/calibration.py models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
+	  --teacher-scores docs/scores.json --plot docs/pictures/calibration.svg
 
 .PHONY: bench-latency
 bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits kept; wants a quiet machine

@@ -130,13 +130,14 @@ def _print_held(report: MixtureReport) -> None:
     if not report.held:
         print("None of the proposed mixtures held.")
         return
-    print("| mixture | MACs | params | quality | gain | over the student | as good | MACs saved |")
+    print("| mixture | MACs | params | agreement | gain | over | as good | MACs saved |")
     print("|---|---:|---:|---:|---:|---|---|---:|")
     for row in report.held:
         saved = "-" if row.macs_saved is None else f"{row.macs_saved:.0%}"
         print(
-            f"| {row.mixture.name} | {row.cost.macs:,} | {row.cost.params:,} | {row.quality:.4f} | "
-            f"{_interval(row.gain)} | {row.rival} | {row.equal or 'none'} | {saved} |"
+            f"| {row.mixture.name} | {row.cost.macs:,} | {row.cost.params:,} | "
+            f"{row.agreement:.4f} | {_interval(row.gain)} | {row.rival} | "
+            f"{row.equal or 'none'} | {saved} |"
         )
 
 

@@ -153,14 +153,14 @@ def _print_report(report: MixtureReport) -> None:
             "mixture": row.mixture.name,
             "macs": row.cost.macs,
             "params": row.cost.params,
-            "quality": row.quality,
+            "agreement": row.agreement,
             "gain": f"{row.gain.mean:+.4f} ({row.gain.low:+.4f} to {row.gain.high:+.4f})",
             "rival": row.rival,
             "saved": "-" if row.macs_saved is None else f"{row.macs_saved:.0%}",
         }
         for row in report.held
     ]
-    columns = {"mixture": "mixture", "MACs": "macs", "params": "params", "quality": "quality"}
+    columns = {"mixture": "mixture", "MACs": "macs", "params": "params", "agreement": "agreement"}
     columns |= {"gain": "gain", "over the student": "rival", "MACs saved": "saved"}
     proposed = len(report.held) + len(report.dropped)
     print_table(
@@ -171,7 +171,7 @@ def _print_report(report: MixtureReport) -> None:
     )
     gain = report.gain
     print(
-        "quality gained over all budgets of MACs: "
+        "agreement gained over all budgets of MACs: "
         f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
     )
 
@@ -254,7 +254,7 @@ def _print_receipt(receipt: "MixtureReceipt", out: Path) -> None:
     )
     if judged := receipt.judgement:
         print(
-            f"quality       {judged.quality:.4f}, {judged.gain.mean:+.4f} "
+            f"agreement     {judged.agreement:.4f}, {judged.gain.mean:+.4f} "
             f"({judged.gain.low:+.4f} to {judged.gain.high:+.4f}) against {judged.rival}"
         )
     print(f"parity        {receipt.parity.max_abs_difference:.2g} from the SuperLM")

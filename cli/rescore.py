@@ -1,10 +1,12 @@
 """Score the students of a bundle anew, on text of your choice."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from autodistil.evaluation.quality import Score
 from autodistil.output_folder import check_unused
 from autodistil.quiet import quiet_transformers
 from autodistil.superlm.bundle import open_superlm
@@ -70,7 +72,7 @@ def command(
             out,
             lambda done, total: bar.update(scoring, completed=done, total=total),
         )
-    best = max(written.candidates, key=lambda c: c.quality or 0.0)
+    best = max(written.candidates, key=lambda c: c.score(Score.QUALITY) or -math.inf)
     if json_:
         print_json({"superlm": written.spec.reference, "best": best.model_dump(mode="json")})
     else:

@@ -4,15 +4,21 @@ The schema is brought up to date, the shipped SuperLMs are registered, and an ad
 that signs webhooks are written if there are none yet. Doing it again changes nothing.
 """
 
+import logging
 import os
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from database import api_keys
+from database.errors import Conflict
 from database.session import migrate, open_engine, session_factory
 from models_store import shipped_bundles
 from worker.entry import register_bundle
 from worker.settings import Settings
 from worker.webhooks import new_secret
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings) -> Path:
@@ -27,7 +33,7 @@ def prepare(settings: Settings) -> Path:
     sessions = session_factory(engine)
     for bundle in shipped_bundles():
         with sessions.begin() as session:
-            register_bundle(session, bundle, settings.superlms_dir)
+            _register(session, bundle, settings.superlms_dir)
     key_file = settings.data_dir / "admin-key"
     if not key_file.is_file():
         with sessions.begin() as session:
@@ -39,6 +45,14 @@ def prepare(settings: Settings) -> Path:
         _write_secret(webhook_secret, new_secret())
     engine.dispose()
     return key_file
+
+
+def _register(session: Session, bundle: Path, superlms_dir: Path) -> None:
+    """Register a shipped bundle; one that an older release registered keeps its place."""
+    try:
+        register_bundle(session, bundle, superlms_dir)
+    except Conflict as conflict:
+        _log.warning("The shipped bundle %s was left out. %s", bundle.name, conflict.detail)
 
 
 def _write_secret(path: Path, text: str) -> None:

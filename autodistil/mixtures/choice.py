@@ -33,17 +33,17 @@ def choose_mixture(report: MixtureReport, spec: SuperLMSpec, budget: Budget) -> 
     within = [row for row in report.held if not _exceeded(spec.cost_of(row.mixture), limits)]
     if not within:
         raise _infeasible(report, spec, limits)
-    best = max(within, key=lambda row: row.quality)
+    best = max(within, key=lambda row: row.agreement)
     students = [
         student
         for student in report.grid
         if not _exceeded(spec.cost_of(student.architecture), limits)
     ]
-    rival = max(students, key=lambda student: student.quality, default=None)
-    if rival is not None and rival.quality >= best.quality:
+    rival = max(students, key=lambda student: student.agreement, default=None)
+    if rival is not None and rival.agreement >= best.agreement:
         raise InvalidInput(
             f"Within this budget the student {rival.architecture.name} is better than any mixture "
-            f"that held ({rival.quality:.4f}, {best.mixture.name} {best.quality:.4f}): "
+            f"that held ({rival.agreement:.4f}, {best.mixture.name} {best.agreement:.4f}): "
             f"'autodistil extract --architecture {rival.architecture.name}' gives it."
         )
     return best

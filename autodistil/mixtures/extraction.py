@@ -112,9 +112,9 @@ def _model_card(
     if judgement is not None:
         gain = judgement.gain
         judged = (
-            f"On held-out text that it was not chosen by, its quality is {judgement.quality:.4f}, "
-            f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) against "
-            f"`{judgement.rival}`, the best student with no more MACs."
+            "On held-out text that it was not chosen by, its agreement with the teacher is "
+            f"{judgement.agreement:.4f}, {gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) "
+            f"against `{judgement.rival}`, the best student with no more MACs."
         )
     about = (
         f"A student of `{spec.teacher.name}` whose layers differ in size, sliced without "

@@ -1,4 +1,4 @@
-"""Fronts of quality against MACs, and what one front gains over another with what certainty."""
+"""Fronts of agreement against MACs, and what one front gains over another with what certainty."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +13,15 @@ from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.mixture import Mixture
 
 Qualities = Mapping[Mixture, Sequence[float]]
-"""For each mixture its quality on every batch."""
+"""For each mixture its agreement on every batch."""
 
 
 class Point(NamedTuple):
-    """A mixture with its MACs and its mean quality over some batches."""
+    """A mixture with its MACs and its mean agreement over some batches."""
 
     mixture: Mixture
     macs: int
-    quality: float
+    agreement: float
 
 
 class Estimate(BaseModel):
@@ -45,15 +45,15 @@ class Estimate(BaseModel):
 
 
 def points(qualities: Qualities) -> list[Point]:
-    """Each mixture with its mean quality."""
+    """Each mixture with its mean agreement."""
     return [Point(m, exact_macs(m), fmean(values)) for m, values in qualities.items()]
 
 
 def pareto_front(found: Iterable[Point]) -> list[Point]:
-    """Those that no other one beats in MACs and quality, from the fewest MACs on."""
+    """Those that no other one beats in MACs and agreement, from the fewest MACs on."""
     front: list[Point] = []
-    for point in sorted(found, key=lambda p: (p.macs, -p.quality, p.mixture.name)):
-        if not front or point.quality > front[-1].quality:
+    for point in sorted(found, key=lambda p: (p.macs, -p.agreement, p.mixture.name)):
+        if not front or point.agreement > front[-1].agreement:
             front.append(point)
     return front
 
@@ -65,7 +65,7 @@ def best_within(found: Iterable[Point], macs: float) -> Point:
         ValueError: There is none.
     """
     within = [point for point in found if point.macs <= macs]
-    return max(within, key=lambda p: (p.quality, -p.macs))
+    return max(within, key=lambda p: (p.agreement, -p.macs))
 
 
 def propose(grid: Qualities, mixtures: Qualities, most: int) -> list[Mixture]:
@@ -87,7 +87,7 @@ def propose(grid: Qualities, mixtures: Qualities, most: int) -> list[Mixture]:
     chosen: dict[int, tuple[float, Mixture]] = {}
     for point in front:
         part = int((math.log(point.macs) - low) / ((high - low) or 1.0) * most)
-        gain = point.quality - best_within(students, point.macs).quality
+        gain = point.agreement - best_within(students, point.macs).agreement
         part = min(part, most - 1)
         if part not in chosen or gain > chosen[part][0]:
             chosen[part] = (gain, point.mixture)
@@ -110,7 +110,7 @@ def gain_over_budgets(
         more: Further mixtures.
 
     Returns:
-        The gain in quality on each batch of `judged_by`.
+        The gain in agreement on each batch of `judged_by`.
     """
     students = points({m: chosen_by[m] for m in grid})
     everything = [*students, *points({m: chosen_by[m] for m in more})]

@@ -11,7 +11,7 @@ from autodistil.pictures import check_picture, save_picture
 
 
 def plot_mixtures(report: MixtureReport, path: Path) -> None:
-    """Draw quality against MACs: all students, their front, and the front with mixtures.
+    """Draw agreement against MACs: all students, their front, and the front with mixtures.
 
     Qualities are those on the batches that the search did not see. The bar of a mixture is the
     interval of its gain over the best student with no more MACs, and so begins above the students'
@@ -27,8 +27,8 @@ def plot_mixtures(report: MixtureReport, path: Path) -> None:
     check_picture(path)
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axis = figure.subplots()
-    students = [(float(row.macs), row.quality) for row in report.grid]
-    mixtures = [(float(row.cost.macs), row.quality) for row in report.held]
+    students = [(float(row.macs), row.agreement) for row in report.grid]
+    mixtures = [(float(row.cost.macs), row.agreement) for row in report.held]
     axis.plot(*_columns(students), "o", color="tab:blue", alpha=0.35, markersize=4)
     _staircase(axis, students, "tab:blue", "students of the sub-space")
     if mixtures:
@@ -40,7 +40,7 @@ def plot_mixtures(report: MixtureReport, path: Path) -> None:
         f"{report.superlm}, {report.evaluated:,} of {report.space_size:,} mixtures tried"
     )
     axis.set_xlabel("MACs at 128 tokens")
-    axis.set_ylabel("estimated quality, held-out text")
+    axis.set_ylabel("agreement with the teacher, held-out text")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=7, loc="lower right")
     save_picture(figure, path)
@@ -51,10 +51,10 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
 
 
 def _staircase(axis: Axes, pairs: Sequence[tuple[float, float]], color: str, label: str) -> None:
-    """The best quality within every budget of MACs."""
+    """The best agreement within every budget of MACs."""
     corners: list[tuple[float, float]] = []
-    for macs, quality in sorted(pairs):
-        best = max(quality, corners[-1][1]) if corners else quality
+    for macs, agreement in sorted(pairs):
+        best = max(agreement, corners[-1][1]) if corners else agreement
         corners.append((macs, best))
     axis.step(*_columns(corners), where="post", color=color, label=label)
 
@@ -66,7 +66,7 @@ def _mixtures(
         return
     axis.errorbar(
         [row.cost.macs for row in rows],
-        [row.quality for row in rows],
+        [row.agreement for row in rows],
         yerr=[row.gain.high - row.gain.mean for row in rows],
         fmt=marker,
         color=color,

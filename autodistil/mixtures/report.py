@@ -60,14 +60,14 @@ class GridStudent(_Row):
     """A student of the sub-space.
 
     Attributes:
-        selection: Its quality on the batches that the search saw.
-        quality: Its quality on the other ones.
+        selection: Its agreement on the batches that the search saw.
+        agreement: Its agreement on the other ones.
     """
 
     architecture: Architecture
     macs: int
     selection: Finite
-    quality: Finite
+    agreement: Finite
 
 
 class ProposedMixture(_Row):
@@ -75,8 +75,8 @@ class ProposedMixture(_Row):
 
     Attributes:
         cost: What it costs.
-        selection: Its quality on the batches that the search saw.
-        quality: Its quality on the other ones; all that follows is about these.
+        selection: Its agreement on the batches that the search saw.
+        agreement: Its agreement on the other ones; all that follows is about these.
         rival: The best student of the sub-space with no more MACs.
         gain: How much better than `rival` it is, batch by batch.
         equal: The cheapest student that is at least as good; null if there is none.
@@ -86,7 +86,7 @@ class ProposedMixture(_Row):
     mixture: Mixture
     cost: Cost
     selection: Finite
-    quality: Finite
+    agreement: Finite
     rival: ShortText
     gain: Estimate
     equal: ShortText | None
@@ -111,7 +111,7 @@ class MixtureReport(_Row):
             MACs on, each better than the one before.
         dropped: Proposed mixtures that are not, or that one of `held` beats.
         gain: Of choosing among students and all proposed mixtures over choosing among students: the
-            mean over all budgets of MACs of the difference in quality on the other batches.
+            mean over all budgets of MACs of the difference in agreement on the other batches.
     """
 
     format: Literal["autodistil-mixtures-1"] = "autodistil-mixtures-1"
@@ -146,18 +146,20 @@ def judge(
         Those that held and those that did not, see `MixtureReport`.
     """
     students = points({m: v for m, v in confirmation.items() if m not in proposed})
-    selected = {p.mixture: p.quality for p in points({m: selection[m] for m in proposed})}
+    selected = {p.mixture: p.agreement for p in points({m: selection[m] for m in proposed})}
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(proposed))
     rows: dict[Point, ProposedMixture] = {}
     for point in points({m: confirmation[m] for m in proposed}):
         rival = best_within(students, point.macs)
         own, others = confirmation[point.mixture], confirmation[rival.mixture]
-        equal = min((p for p in students if p.quality >= point.quality), key=_macs, default=None)
+        equal = min(
+            (p for p in students if p.agreement >= point.agreement), key=_macs, default=None
+        )
         rows[point] = ProposedMixture(
             mixture=point.mixture,
             cost=spec.cost_of(point.mixture),
             selection=selected[point.mixture],
-            quality=point.quality,
+            agreement=point.agreement,
             rival=_student_name(rival.mixture),
             gain=Estimate.of([a - b for a, b in zip(own, others, strict=True)], confidence),
             equal=_student_name(equal.mixture) if equal else None,

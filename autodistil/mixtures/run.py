@@ -11,7 +11,6 @@ from statistics import fmean
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidate_table import objective_of
 from autodistil.evaluation.evaluation import held_out_batches
-from autodistil.evaluation.quality import estimate_quality
 from autodistil.evaluation.score_log import ScoreLog
 from autodistil.mixtures.front import Qualities, propose
 from autodistil.mixtures.report import (
@@ -76,12 +75,12 @@ def find_mixtures(
         grid = [Mixture.of(student) for student in space.space.students()]
         students: dict[Mixture, list[float]] = {}
         for student in grid:
-            students[student] = [measure.quality(student, number) for number in seen]
+            students[student] = [measure.agreement(student, number) for number in seen]
             on_progress("students", len(students), len(grid))
         selection = dict(students)
 
         def score(mixture: Mixture) -> float:
-            selection[mixture] = [measure.quality(mixture, number) for number in seen]
+            selection[mixture] = [measure.agreement(mixture, number) for number in seen]
             on_progress("search", len(selection) - len(grid), settings.evaluations)
             return fmean(selection[mixture])
 
@@ -135,10 +134,9 @@ class _Measure:
             teachers_kept,
         )
 
-    def quality(self, mixture: Mixture, number: int) -> float:
-        """Estimated quality of a mixture on one batch."""
-        signals = self._scorer.signals(mixture, number)
-        return estimate_quality(signals, self._spec.cost_of(mixture))
+    def agreement(self, mixture: Mixture, number: int) -> float:
+        """Agreement of a mixture with the teacher on the neighbours in one batch."""
+        return self._scorer.signals(mixture, number).neighbour_agreement
 
 
 def _confirm(
@@ -152,7 +150,7 @@ def _confirm(
     done = 0
     for number in numbers:
         for mixture in mixtures:
-            found[mixture].append(measure.quality(mixture, number))
+            found[mixture].append(measure.agreement(mixture, number))
             done += 1
             on_progress("confirmation", done, len(numbers) * len(mixtures))
     return found
@@ -177,5 +175,5 @@ def _grid_row(student: Mixture, selection: Qualities, confirmation: Qualities) -
         architecture=architecture,
         macs=exact_macs(architecture),
         selection=fmean(selection[student]),
-        quality=fmean(confirmation[student]),
+        agreement=fmean(confirmation[student]),
     )

@@ -1,4 +1,4 @@
-"""Evolutionary search for mixtures: few MACs and high quality at once, by NSGA-II of pymoo.
+"""Evolutionary search for mixtures: few MACs and high agreement at once, by NSGA-II of pymoo.
 
 Deb et al., *A fast and elitist multiobjective genetic algorithm: NSGA-II*, 2002. The same arguments
 lead through the same mixtures in the same order, so a search is resumed by running it again with a
@@ -67,7 +67,7 @@ def evolve(
     """
     known = dict(students)
     found: list[Mixture] = []
-    front = pareto_front(Point(m, exact_macs(m), quality) for m, quality in known.items())
+    front = pareto_front(Point(m, exact_macs(m), agreement) for m, agreement in known.items())
     start = [point.mixture for point in front]
     first = _first_generation(space, start, population, random.Random(seed))
     algorithm = _algorithm(space, first, population, seed, known.keys())

@@ -11,7 +11,7 @@ from autodistil.search.fronts import CostAxis, fronts, pareto_front
 from autodistil.search.search import Entry
 
 _LABELS = {
-    Score.QUALITY: "quality: agreement with the teacher",
+    Score.QUALITY: "quality: estimated share of the teacher's score",
     Score.LOSS: "-(relation + similarity loss)",
     Score.PARAMS: "parameters",
 }

@@ -46,8 +46,9 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         f"- Trained on {provenance.tokens_seen:,} tokens, scored on {provenance.held_out_tokens:,} "
         "held-out tokens.",
         "- MACs are those of the encoder's layers for 128 tokens; bytes those of the fp32 weights.",
-        "- Quality is a label-free estimate: the rank correlation of the student's and the "
-        "teacher's similarities of neighbouring sentences.",
+        "- Quality is a label-free estimate of the share of the teacher's score that a student "
+        "keeps, from how far both agree on which sentences are alike, and the student's size. It "
+        "is calibrated on all-MiniLM-L6-v2; for another teacher only the order counts.",
         "",
         "## Pareto front",
         f"Of the {len(candidates)} students the {len(chosen)} than which no other is at least as "

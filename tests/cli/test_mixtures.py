@@ -78,7 +78,7 @@ def test_the_table_and_the_json_say_the_same(world: World, tmp_path: Path) -> No
     again = world.search(tmp_path / "again.json", "--work", work)
     table = run(*again).stdout
     assert "proposed mixtures held on other text; 8 of 504 were measured" in table
-    assert "quality gained over all budgets of MACs: " in table
+    assert "agreement gained over all budgets of MACs: " in table
     found = json.loads(run(*again, "--json").stdout)
     assert MixtureReport.model_validate(found) == read_report(world.report)
 
@@ -98,8 +98,8 @@ def test_any_mixture_is_extracted_by_name(world: World, tmp_path: Path) -> None:
 def test_a_mixture_that_held_is_extracted_by_budget(world: World, tmp_path: Path) -> None:
     report = read_report(world.report)
     proposed = [*report.held, *report.dropped]
-    held: ProposedMixture = max(proposed, key=lambda row: row.quality)
-    held = held.model_copy(update={"quality": 2.0})
+    held: ProposedMixture = max(proposed, key=lambda row: row.agreement)
+    held = held.model_copy(update={"agreement": 2.0})
     path = tmp_path / "report.json"
     write_report(report.model_copy(update={"held": (held,), "dropped": ()}), path)
     budget = ("--macs", held.cost.macs, "--out", tmp_path / "m", "--json")
@@ -107,7 +107,7 @@ def test_a_mixture_that_held_is_extracted_by_budget(world: World, tmp_path: Path
     receipt = json.loads(printed)
     assert receipt["mixture"] == held.mixture.model_dump(mode="json")
     assert receipt["limits"] == {"macs": held.cost.macs}
-    assert receipt["judgement"]["quality"] == 2.0
+    assert receipt["judgement"]["agreement"] == 2.0
     least = ("--macs", str(held.cost.macs - 1), "--out", tmp_path / "n")
     refused = run("mixtures", "extract", path, world.bundle.folder, *least, status=3).stderr
     assert f"has {held.cost.macs:,}" in refused

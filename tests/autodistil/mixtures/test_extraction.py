@@ -124,16 +124,16 @@ def test_a_mixture_of_a_sentence_embedder_says_how_to_pool(
 
 
 def make_report(superlm: SuperLM, held: tuple[tuple[Mixture, float], ...]) -> MixtureReport:
-    """A report in which the quality of a student is its MACs in units of the largest student's."""
+    """A report in which the agreement of a student is its MACs in units of the largest one's."""
     spec = superlm.spec
     most = max(candidate.macs for candidate in superlm.candidates)
 
-    def row(mixture: Mixture, quality: float) -> ProposedMixture:
+    def row(mixture: Mixture, agreement: float) -> ProposedMixture:
         return ProposedMixture(
             mixture=mixture,
             cost=cost(mixture, spec.encoder, 4),
-            selection=quality,
-            quality=quality,
+            selection=agreement,
+            agreement=agreement,
             rival="L2-H16-A2x8-F32",
             gain=Estimate(mean=0.1, low=0.05, high=0.15),
             equal=None,
@@ -155,7 +155,7 @@ def make_report(superlm: SuperLM, held: tuple[tuple[Mixture, float], ...]) -> Mi
                 architecture=c.architecture,
                 macs=c.macs,
                 selection=c.macs / most,
-                quality=c.macs / most,
+                agreement=c.macs / most,
             )
             for c in superlm.candidates
         ),

@@ -37,18 +37,18 @@ def test_the_front_is_what_none_beats(seed: int) -> None:
     def beaten(p: Point) -> bool:
         return any(
             q.macs <= p.macs
-            and q.quality >= p.quality
-            and (q.macs, q.quality) != (p.macs, p.quality)
+            and q.agreement >= p.agreement
+            and (q.macs, q.agreement) != (p.macs, p.agreement)
             for q in everything
         )
 
-    expected = {(p.macs, p.quality) for p in everything if not beaten(p)}
-    assert {(p.macs, p.quality) for p in front} == expected
+    expected = {(p.macs, p.agreement) for p in everything if not beaten(p)}
+    assert {(p.macs, p.agreement) for p in front} == expected
     assert [p.macs for p in front] == sorted({p.macs for p in front})
     for budget in range(min(p.macs for p in everything), 21):
         best = best_within(everything, budget)
-        assert best.quality == max(p.quality for p in everything if p.macs <= budget)
-        assert best.quality == best_within(front, budget).quality
+        assert best.agreement == max(p.agreement for p in everything if p.macs <= budget)
+        assert best.agreement == best_within(front, budget).agreement
 
 
 def test_an_estimate_is_a_mean_with_students_interval() -> None:

@@ -10,7 +10,6 @@ from autodistil.errors import InvalidInput, TeacherMismatch
 from autodistil.evaluation.candidate_table import objective_of
 from autodistil.evaluation.evaluation import evaluate_networks, evaluate_students, held_out_batches
 from autodistil.evaluation.packed import PackedBatch
-from autodistil.evaluation.quality import estimate_quality
 from autodistil.evaluation.score_log import ScoreLog
 from autodistil.evaluation.shared_forward import SharedForward, network_of
 from autodistil.evaluation.signals import Signals
@@ -126,9 +125,9 @@ def test_the_report_says_what_the_measurements_say(
         assert not (row.mixture.uniform and row.mixture.uniform in spec.space)
         cheap = [student for student in report.grid if student.macs <= row.cost.macs]
         assert row.selection > max(student.selection for student in cheap)
-        rival = max(cheap, key=lambda student: student.quality)
+        rival = max(cheap, key=lambda student: student.agreement)
         assert row.rival == rival.architecture.name
-        assert row.gain.mean == pytest.approx(row.quality - rival.quality)
+        assert row.gain.mean == pytest.approx(row.agreement - rival.agreement)
         assert row.gain.low < row.gain.mean < row.gain.high
     assert report.gain.low < report.gain.mean < report.gain.high
 
@@ -227,10 +226,10 @@ def test_a_work_folder_that_cannot_be_written_is_refused(
 
 
 def test_the_rival_of_a_mixture_is_never_dearer(unbroken: MixtureReport) -> None:
-    grid = points({Mixture.of(row.architecture): [row.quality] for row in unbroken.grid})
+    grid = points({Mixture.of(row.architecture): [row.agreement] for row in unbroken.grid})
     for row in (*unbroken.held, *unbroken.dropped):
-        assert best_within(grid, row.cost.macs).quality == pytest.approx(
-            row.quality - row.gain.mean
+        assert best_within(grid, row.cost.macs).agreement == pytest.approx(
+            row.agreement - row.gain.mean
         )
 
 
@@ -239,7 +238,7 @@ def test_the_quality_is_that_of_the_candidate_tables(
 ) -> None:
     first, second = text.held_out.halves()
     students = [row.architecture for row in unbroken.grid]
-    for half, rounds, field in ((first, 1, "selection"), (second, 1, "quality")):
+    for half, rounds, field in ((first, 1, "selection"), (second, 1, "agreement")):
         found = evaluate_students(
             load_elastic(stock_superlm),
             students,
@@ -248,7 +247,6 @@ def test_the_quality_is_that_of_the_candidate_tables(
             held_out_batches(half, rounds=rounds),
             objective_of(stock_superlm.spec).measured,
         )
-        costs = {candidate.architecture: candidate.cost for candidate in stock_superlm.candidates}
         for row in unbroken.grid:
-            quality = estimate_quality(found[row.architecture], costs[row.architecture])
-            assert getattr(row, field) == pytest.approx(quality, abs=RANKS)
+            agreement = found[row.architecture].neighbour_agreement
+            assert getattr(row, field) == pytest.approx(agreement, abs=RANKS)

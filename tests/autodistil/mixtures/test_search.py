@@ -27,7 +27,7 @@ SPACE = MixtureSpace(WIDE, {2: (2, 3), 3: (0, 2, 3), 4: (0, 1, 2, 3)})
 WEIGHTS = {4: (0.3, 2.0, 0.1, 1.0), 3: (0.3, 0.1, 1.0), 2: (0.1, 1.0)}
 
 
-def quality(mixture: Mixture) -> float:
+def agreement(mixture: Mixture) -> float:
     """Some layers are worth more than others, so that mixtures beat students."""
     layers = zip(WEIGHTS[mixture.layers], mixture.heads, mixture.intermediate, strict=True)
     return math.log(mixture.hidden) + sum(
@@ -35,17 +35,17 @@ def quality(mixture: Mixture) -> float:
     )
 
 
-STUDENTS = {m: quality(m) for m in map(Mixture.of, WIDE.students())}
+STUDENTS = {m: agreement(m) for m in map(Mixture.of, WIDE.students())}
 
 
 def area(mixtures: list[Mixture]) -> float:
-    front = pareto_front(Point(m, exact_macs(m), quality(m)) for m in [*STUDENTS, *mixtures])
+    front = pareto_front(Point(m, exact_macs(m), agreement(m)) for m in [*STUDENTS, *mixtures])
     ends = [math.log(point.macs) for point in front] + [math.log(exact_macs(WIDE.largest))]
-    return sum((ends[i + 1] - ends[i]) * point.quality for i, point in enumerate(front))
+    return sum((ends[i + 1] - ends[i]) * point.agreement for i, point in enumerate(front))
 
 
 def run(
-    evaluations: int, seed: int = 0, score: Callable[[Mixture], float] = quality
+    evaluations: int, seed: int = 0, score: Callable[[Mixture], float] = agreement
 ) -> list[Mixture]:
     return evolve(SPACE, STUDENTS, score, evaluations, 24, seed)
 
@@ -66,7 +66,7 @@ def test_every_mixture_is_scored_once_and_no_student_again() -> None:
 
     def score(mixture: Mixture) -> float:
         scored.append(mixture)
-        return quality(mixture)
+        return agreement(mixture)
 
     found = run(200, score=score)
     assert found == scored
@@ -101,7 +101,7 @@ def test_a_space_of_students_alone_has_nothing_to_search() -> None:
 
 
 def test_a_front_larger_than_a_generation_is_searched_on() -> None:
-    assert len(evolve(SPACE, STUDENTS, quality, 30, 4, 0)) == 30
+    assert len(evolve(SPACE, STUDENTS, agreement, 30, 4, 0)) == 30
 
 
 def test_without_pymoo_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
