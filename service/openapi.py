@@ -110,6 +110,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         if method in _METHODS
     }
     for path, operation in operations.values():
+        _drop_null(operation)
         _add_problems(path, operation)
         _add_headers(path, operation)
     for name, examples in REQUESTS.items():
@@ -120,6 +121,15 @@ def document(app: FastAPI) -> dict[str, Any]:
     for methods in content.get("webhooks", {}).values():
         methods["post"]["responses"].pop("422", None)
     return content
+
+
+def _drop_null(operation: Operation) -> None:
+    """A parameter is left out, and never null: as text, `null` would be a value like any other."""
+    for parameter in operation.get("parameters", []):
+        schema = parameter["schema"]
+        kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
+        if kinds:
+            schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
 def _add_problems(path: str, operation: Operation) -> None:

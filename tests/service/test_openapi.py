@@ -92,6 +92,14 @@ def test_every_error_is_a_problem() -> None:
                 assert kind == "application/problem+json", (path, status)
 
 
+def test_no_parameter_is_null_since_it_would_be_sent_as_the_text_null() -> None:
+    parameters = [p for _, _, operation in operations() for p in operation.get("parameters", [])]
+    assert len(parameters) > 50
+    for parameter in parameters:
+        assert {"type": "null"} not in parameter["schema"].get("anyOf", []), parameter["name"]
+        assert {"type", "anyOf", "$ref", "enum"} & parameter["schema"].keys(), parameter["name"]
+
+
 def test_every_link_leads_to_an_operation_by_its_parameters() -> None:
     found = 0
     for _, _, operation in operations():

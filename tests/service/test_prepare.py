@@ -37,7 +37,9 @@ def test_a_shipped_superlm_of_an_older_release_stays_as_it_was_registered(
         prepare(settings)
 
     with sessions() as session:
-        found = {f"{row.name}@{row.version}": row.sha256 for row in session.scalars(select(SuperLMRow))}
+        found = {
+            f"{row.name}@{row.version}": row.sha256 for row in session.scalars(select(SuperLMRow))
+        }
     assert len(found) == len(list(shipped_bundles()))
     assert found[shipped.spec.reference] == sha256
     assert f"{shipped.spec.reference} is registered with other content" in caplog.text
