@@ -8,13 +8,15 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from autodistil.errors import AutoDistilError
 from database import events, extraction_lease, followers, webhooks
 from database.errors import AttemptsExhausted, Conflict, NotFound
 from database.extraction_lease import LEASES
 from database.tables import WORKING, ArtifactRow, ExtractionRow, State, utc_now
+
+_WITH_ARTIFACTS = (joinedload(ExtractionRow.artifacts),)
 
 
 def create(
@@ -60,8 +62,13 @@ def get(session: Session, extraction_id: str, *, lock: bool = False) -> Extracti
     Raises:
         NotFound: There is no such extraction.
     """
+    # One SELECT, where nothing is locked: FOR UPDATE does not go with an outer join.
     row = session.get(
-        ExtractionRow, extraction_id, populate_existing=True, with_for_update=True if lock else None
+        ExtractionRow,
+        extraction_id,
+        populate_existing=True,
+        with_for_update=True if lock else None,
+        options=() if lock else _WITH_ARTIFACTS,
     )
     if row is None:
         raise NotFound(f"There is no extraction {extraction_id}.")

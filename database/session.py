@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,14 @@ def session_factory(engine: Engine) -> SessionFactory:
 @contextlib.contextmanager
 def reading(sessions: SessionFactory) -> Iterator[Session]:
     """A session that only reads, and so never waits for a writer."""
-    engine: Engine = sessions.kw["bind"]
-    with sessions(bind=engine.execution_options(**{_READ_ONLY: True})) as session:
+    with sessions(bind=_read_only(sessions.kw["bind"])) as session:
         yield session
+
+
+@lru_cache(maxsize=8)
+def _read_only(engine: Engine) -> Engine:
+    """The same engine and pool, with an option of its own; made once, as it has listeners."""
+    return engine.execution_options(**{_READ_ONLY: True})
 
 
 def migrate(url: str, revision: str = "head") -> None:

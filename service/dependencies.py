@@ -1,21 +1,23 @@
 """What the routes ask for: the parts of the service, a session, a caller with a scope."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from celery import Celery
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
-from database import api_keys
-from database.errors import Unauthorized
+from database import api_keys, extractions
+from database.errors import NotFound, Unauthorized
 from database.session import SessionFactory, reading
 from database.tables import ApiKeyRow
 from models_store.artifacts import ArtifactStore
 from service.catalogue import Catalogue
 from service.rate_limits import RateLimiter, limit
+from service.schemas.extractions import EXTRACTION_ID, Extraction
 from service.waiting import Watcher
 from worker.settings import Settings
 
@@ -64,22 +66,43 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
 def _extract_key(request: Request, credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
-    return _authenticate(request, credentials, parts, "extract")
+    # A session of its own, closed before the route opens one.
+    with reading(parts.sessions) as session:
+        return _authenticate(session, request, credentials, parts, "extract")
 
 
 def _admin_key(request: Request, credentials: _Credentials, parts: PartsDep) -> ApiKeyRow:
-    return _authenticate(request, credentials, parts, "admin")
+    with reading(parts.sessions) as session:
+        return _authenticate(session, request, credentials, parts, "admin")
+
+
+def _found_extraction(
+    extraction_id: Annotated[str, Path(json_schema_extra={"pattern": EXTRACTION_ID})],
+    request: Request,
+    credentials: _Credentials,
+    parts: PartsDep,
+) -> Extraction:
+    # A change of threads costs as much as a SELECT, so both are done in one go. The id is checked
+    # here, since FastAPI would refuse a bad one before the key is checked and the request counted.
+    with reading(parts.sessions) as session:
+        _authenticate(session, request, credentials, parts, "extract")
+        if not re.fullmatch(EXTRACTION_ID, extraction_id):
+            raise NotFound("There is no extraction of this id.")
+        return Extraction.of(extractions.get(session, extraction_id))
 
 
 def _authenticate(
-    request: Request, credentials: HTTPAuthorizationCredentials | None, parts: Parts, scope: str
+    session: Session,
+    request: Request,
+    credentials: HTTPAuthorizationCredentials | None,
+    parts: Parts,
+    scope: str,
 ) -> ApiKeyRow:
-    """Check and count a key in a session of its own, closed before the route opens one."""
+    """Check and count a key."""
     key = credentials.credentials if credentials else None
     limiter, settings = parts.rate_limiter, parts.settings
     try:
-        with reading(parts.sessions) as session:
-            row = api_keys.find(session, key)
+        row = api_keys.find(session, key)
     except Unauthorized:
         address = request.client.host if request.client else "unknown"
         limit(request, limiter, f"address:{address}", settings.failed_logins_per_minute)
@@ -96,3 +119,6 @@ ExtractKey = Annotated[ApiKeyRow, Depends(_extract_key)]
 
 AdminKey = Annotated[ApiKeyRow, Depends(_admin_key)]
 """A caller whose key has the scope `admin`."""
+
+FoundExtraction = Annotated[Extraction, Depends(_found_extraction)]
+"""The extraction of the path as it stands, for a caller whose key has the scope `extract`."""

@@ -17,7 +17,7 @@ from service.preconditions import http_date, is_unchanged, range_applies
 from service.problems import answer, responses
 from service.ranges import Part, RangeNotSatisfiable, requested_part
 from service.retention import delete_files
-from service.routers.extractions import ExtractionId
+from service.schemas.extractions import ExtractionId
 
 router = APIRouter(prefix="/v1/extractions/{extraction_id}/artifacts", tags=["extractions"])
 

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from service.dependencies import ExtractKey, PartsDep
 from service.event_stream import read_events, stream_events
 from service.problems import responses
-from service.routers.extractions import ExtractionId
 from service.schemas.events import EventList
+from service.schemas.extractions import ExtractionId
 
 router = APIRouter(prefix="/v1/extractions/{extraction_id}/events", tags=["extractions"])
 

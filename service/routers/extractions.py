@@ -2,24 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from database import extraction_list, extractions, followers
 from database.session import reading
 from database.tables import TERMINAL
 from service.acceptance import accept, send
-from service.dependencies import ExtractKey, Parts, PartsDep, ReadSession
+from service.dependencies import ExtractKey, FoundExtraction, Parts, PartsDep, ReadSession
 from service.idempotency import REPLAYED, IdempotencyKey
 from service.preferences import WaitSeconds, applied
 from service.problems import responses
 from service.schemas.extraction_list import ExtractionList, ExtractionQuery
-from service.schemas.extractions import Extraction, ExtractionRequest
+from service.schemas.extractions import Extraction, ExtractionId, ExtractionRequest
 from service.waiting import wait_for_end
 
 router = APIRouter(prefix="/v1/extractions", tags=["extractions"])
-
-ExtractionId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
 
 
 @router.post(
@@ -78,18 +76,16 @@ def list_extractions(
     responses=responses(401, 403, 404, 422, 429),
 )
 async def get_extraction(
-    extraction_id: ExtractionId,
-    key: ExtractKey,
+    extraction: FoundExtraction,
     parts: PartsDep,
     wait: WaitSeconds,
     request: Request,
     response: Response,
 ) -> Extraction:
     """How an extraction stands."""
-    extraction = await run_in_threadpool(_read, parts, extraction_id)
     if wait is not None and extraction.state not in TERMINAL:
-        await wait_for_end(parts.watcher, request, extraction_id, wait)
-        extraction = await run_in_threadpool(_read, parts, extraction_id)
+        await wait_for_end(parts.watcher, request, extraction.id, wait)
+        extraction = await run_in_threadpool(_read, parts, extraction.id)
     response.headers.update(applied(wait))
     return extraction
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from database import extractions, webhooks
 from service.dependencies import ExtractKey, ReadSession
 from service.problems import responses
-from service.routers.extractions import ExtractionId
+from service.schemas.extractions import ExtractionId
 from service.schemas.webhooks import Delivery, DeliveryList, WebhookMessage
 
 router = APIRouter(prefix="/v1/extractions/{extraction_id}/deliveries", tags=["extractions"])

@@ -3,6 +3,7 @@
 import datetime
 from typing import Annotated, Literal, Self
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodistil.extraction.receipt import Receipt
@@ -14,6 +15,11 @@ from service.schemas.base import StrictRequest
 from service.schemas.plans import PlanRequest, Row
 
 Formats = Annotated[list[Literal["transformers"]], Field(min_length=1, max_length=1)]
+
+EXTRACTION_ID = r"^[0-9a-f-]{36}$"
+
+ExtractionId = Annotated[str, Path(pattern=EXTRACTION_ID)]
+"""The id of an extraction, in a path."""
 
 
 class Webhook(StrictRequest):
