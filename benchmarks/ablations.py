@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ablation_rows import RECIPE, ROWS, Row
-from students import Scorer, stsb_scorer, three
 
+from ablation_rows import RECIPE, ROWS, Row
 from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
@@ -33,6 +32,7 @@ from autodistil.text.corpus import Corpus, tokenize_corpus
 from autodistil.training.settings import ObjectiveSettings, StartSettings, TrainingSettings
 from autodistil.training.start import Start, load_or_cut, teacher_encoder
 from autodistil.training.training import Trainer
+from students import Scorer, stsb_scorer, three
 
 RESULTS = Path(__file__).parents[1] / "docs" / "experiments.jsonl"
 CACHE = Path("build/ablations")

@@ -14,7 +14,6 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from students import three
 
 from autodistil.extraction.extraction import extract_student
 from autodistil.models.teacher import Teacher, load_teacher
@@ -24,6 +23,7 @@ from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Corpus, tokenize_corpus
 from autodistil.training.settings import TrainingSettings
+from students import three
 
 SIZES = ("smallest", "middle", "largest")
 

@@ -15,7 +15,6 @@ from statistics import fmean
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from ranking import Scored, read_scores
 from scipy.optimize import least_squares
 from scipy.stats import kendalltau, spearmanr
 
@@ -24,6 +23,7 @@ from autodistil.errors import AutoDistilError, InvalidInput
 from autodistil.evaluation.quality import OFFSET, PER_AGREEMENT, PER_SIZE
 from autodistil.pictures import check_picture, save_picture
 from autodistil.superlm.bundle import open_superlm
+from ranking import Scored, read_scores
 
 Values = NDArray[np.float64]
 

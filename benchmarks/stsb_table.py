@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from students import Embedder, student_embedder, three
 
 from autodistil.downstream.metrics import spearman
 from autodistil.downstream.task_data import Examples, read_stsb
@@ -26,6 +25,7 @@ from autodistil.superlm.slicing import load_elastic
 from autodistil.text.corpus import tokenize_corpus
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import load_or_cut, teacher_encoder
+from students import Embedder, student_embedder, three
 
 CACHE = Path("build/stsb")
 
