@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from autodistil.errors import InvalidInput
 
@@ -18,6 +20,14 @@ def check_picture(path: Path) -> None:
     """
     if path.suffix not in _KINDS:
         raise InvalidInput(f"{path}: a picture's name ends in {' or '.join(_KINDS)}.")
+
+
+def use_cost_scale(axis: Axes) -> None:
+    """Make the x-axis one of costs: logarithmic, with few marks such as 50M, 100M, and 200M."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save_picture(figure: Figure, path: Path) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from autodistil.downstream.scores import ModelScores, Role
 from autodistil.errors import InvalidInput
-from autodistil.pictures import check_picture, save_picture
+from autodistil.pictures import check_picture, save_picture, use_cost_scale
 
 _MARKERS = {Role.STUDENT: ("o", "tab:blue"), Role.BASELINE: ("s", "tab:orange")}
 _AVERAGE = "average"
@@ -69,14 +69,15 @@ def _score_panel(
             axis.annotate(
                 row.model.name,
                 (row.model.macs or 0, mean),
-                xytext=(5, 4),
+                xytext=(0, 6),
                 textcoords="offset points",
+                ha="center",
                 fontsize=7,
             )
     for row in rows:
         if row.model.role is Role.REFERENCE and (found := _value(row, panel)):
             axis.axhline(found[0], linestyle="--", color="black", label=row.model.name)
-    axis.set_xscale("log")
+    use_cost_scale(axis)
     axis.margins(x=0.25, y=0.15)
     axis.set_title(panel)
     axis.set_xlabel("MACs at 128 tokens")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autodistil.mixtures.report import MixtureReport, ProposedMixture
-from autodistil.pictures import check_picture, save_picture
+from autodistil.pictures import check_picture, save_picture, use_cost_scale
 
 
 def plot_mixtures(report: MixtureReport, path: Path) -> None:
@@ -35,7 +35,7 @@ def plot_mixtures(report: MixtureReport, path: Path) -> None:
         _staircase(axis, students + mixtures, "tab:orange", "with mixtures that held")
     _mixtures(axis, report.held, "o", "tab:orange", "mixture that held")
     _mixtures(axis, report.dropped, "x", "tab:gray", "mixture that did not hold")
-    axis.set_xscale("log")
+    use_cost_scale(axis)
     axis.set_title(
         f"{report.superlm}, {report.evaluated:,} of {report.space_size:,} mixtures tried"
     )

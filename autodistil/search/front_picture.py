@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from autodistil.evaluation.quality import Score
-from autodistil.pictures import check_picture, save_picture
+from autodistil.pictures import check_picture, save_picture, use_cost_scale
 from autodistil.search.fronts import CostAxis, fronts, pareto_front
 from autodistil.search.search import Entry
 
@@ -45,7 +45,7 @@ def plot_fronts(
         (line,) = plot.plot(*places(front), marker="o", markersize=4, label=name)
         own = [entry for entry in entries if entry.superlm == name]
         plot.scatter(*places(own), s=9, color=line.get_color(), alpha=0.4, linewidths=0)
-    plot.set_xscale("log")
+    use_cost_scale(plot)
     plot.set_xlabel(axis.label)
     plot.set_ylabel(_LABELS[score])
     plot.grid(alpha=0.3)
