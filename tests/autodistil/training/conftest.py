@@ -8,11 +8,11 @@ from torch import Tensor
 
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
-from autodistil.text.corpus import Corpus
+from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.loss_curve import LOSSES
-from autodistil.training.settings import StartSettings
 from autodistil.training.start import Start, calibration_batches, cut_superlm
 from autodistil.training.training import Trainer
+from tests.autodistil.training.cuts import PLAIN
 from tests.autodistil.training.runs import MakeTrainer, weights
 from tests.factories import SETTINGS, STOCK_SPACE
 
@@ -20,8 +20,12 @@ from tests.factories import SETTINGS, STOCK_SPACE
 @pytest.fixture(scope="session")
 def start(teacher: Teacher, corpus: Corpus) -> Start:
     # Not corrected, so that there is something left to learn.
-    plain = StartSettings(least_squares=False)
-    return cut_superlm(teacher, STOCK_SPACE, calibration_batches(corpus.train, 0, 1), plain)
+    return cut_superlm(teacher, STOCK_SPACE, calibration_batches(corpus.train, 0, 1), PLAIN)
+
+
+@pytest.fixture(scope="session")
+def calibration(corpus: Corpus) -> list[Batch]:
+    return calibration_batches(corpus.train, seed=0)[:2]
 
 
 @pytest.fixture

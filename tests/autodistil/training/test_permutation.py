@@ -6,36 +6,16 @@ from torch import Tensor
 
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import HeadPolicy, SubSpace
+from autodistil.spaces.architecture import SubSpace
 from autodistil.spaces.tensors import layer_tensor
-from autodistil.text.corpus import Batch, Corpus
-from autodistil.training.settings import StartSettings
+from autodistil.text.corpus import Batch
 from autodistil.training.start import (
     Start,
-    calibration_batches,
     cut_superlm,
     teacher_encoder,
 )
-from tests.autodistil.training.test_start import channel_order
+from tests.autodistil.training.cuts import FULL, PLAIN, channel_order
 from tests.factories import random_batch
-
-PLAIN = StartSettings(least_squares=False)
-"""Cut only, so that what is cut can be found again by its values."""
-
-FULL = SubSpace(
-    name="full",
-    head_policy=HeadPolicy.STOCK,
-    head_width=16,
-    layers=(4,),
-    hidden=(64,),
-    ffn_percent=(400,),
-)
-"""One student, of the tiny teacher's own sizes."""
-
-
-@pytest.fixture(scope="module")
-def calibration(corpus: Corpus) -> list[Batch]:
-    return calibration_batches(corpus.train, seed=0)[:2]
 
 
 @pytest.fixture(scope="module")

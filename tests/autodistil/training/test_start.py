@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import HeadPolicy, SubSpace
+from autodistil.spaces.architecture import SubSpace
 from autodistil.spaces.tensors import layer_tensor, tensor_shapes
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.importance import measure_importance, order_channels
@@ -21,39 +21,14 @@ from autodistil.training.start import (
     load_or_cut,
     teacher_encoder,
 )
+from tests.autodistil.training.cuts import FULL, PLAIN, channel_order
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch
-
-PLAIN = StartSettings(least_squares=False)
-"""Cut only, so that what is cut can be found again by its values."""
-
-FULL = SubSpace(
-    name="full",
-    head_policy=HeadPolicy.STOCK,
-    head_width=16,
-    layers=(4,),
-    hidden=(64,),
-    ffn_percent=(400,),
-)
-"""One student, of the tiny teacher's own sizes."""
-
-
-@pytest.fixture(scope="module")
-def calibration(corpus: Corpus) -> list[Batch]:
-    return calibration_batches(corpus.train, seed=0)[:2]
 
 
 def planted(teacher: Teacher, **changes: Tensor) -> Teacher:
     """The teacher with some tensors replaced, keys being names with `/` for dots."""
     tensors = {name: tensor.clone() for name, tensor in teacher.tensors.items()}
     return replace(teacher, tensors=tensors | changes)
-
-
-def channel_order(teacher: Teacher, start: Start) -> Tensor:
-    """Which of the teacher's channels each stored channel is, by its unique random values."""
-    name = "embeddings.LayerNorm.bias"
-    order = (teacher.tensors[name][None] == start.tensors[name][:, None]).int()
-    assert (order.sum(1) == 1).all()
-    return order.argmax(1)
 
 
 def test_the_permuted_teacher_at_full_size_is_the_teacher(
