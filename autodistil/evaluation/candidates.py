@@ -49,7 +49,7 @@ class Candidate(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def quality(self) -> float | None:
-        """The estimate of its quality, more is better; None before evaluation."""
+        """About the share of the teacher's score that it keeps; None before evaluation."""
         if None in (
             self.relation_loss,
             self.hidden_relation_loss,

@@ -116,7 +116,7 @@ class Receipt(BaseModel):
         latency: How the limit on latency was kept, if there was one.
         hidden_relation_loss: Further held-out signals, see `autodistil.evaluation.signals`; all of
             them are those of the domain's text, if there was one.
-        quality: The estimate of its quality.
+        quality: The estimated share of the teacher's score that it keeps.
         domain: What the domain's text changed, if there was one.
     """
 
