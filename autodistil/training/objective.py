@@ -14,10 +14,10 @@ from autodistil.training.relations import (
     QueriesKeysValues,
     RelationTarget,
     cosine_loss,
-    hidden_scores,
+    hidden_vectors,
     relation_loss,
-    relation_scores,
     relation_target,
+    relation_vectors,
     sentence_cosines,
     similarity_log_probabilities,
     similarity_loss,
@@ -90,13 +90,16 @@ def make_target(
     """
     mask, hidden = attention_mask, outputs[-1].hidden
     compared = outputs if settings.relation_layers == "every" else outputs[:1]
-    relations = tuple(relation_target(_scores(settings, layer, mask), mask) for layer in compared)
+    heads, split = settings.relation_heads, settings.relation_split
+    relations = tuple(
+        relation_target(relation_vectors(layer), mask, heads, split) for layer in compared
+    )
     cosines = sentence_cosines(hidden, mask)
     return Target(
         relations,
         cosines,
         similarity_log_probabilities(cosines, settings.temperature),
-        relation_target(hidden_scores(hidden, mask), mask) if settings.hidden_weight else None,
+        relation_target(hidden_vectors(hidden), mask, 1) if settings.hidden_weight else None,
         (hidden if channels is None else hidden[..., channels])
         if settings.channel_weight
         else None,
@@ -125,7 +128,7 @@ def losses(
     else:
         pairs = [(outputs[-1], target.relations[-1])]
     relations = [
-        relation_loss(_scores(settings, layer, mask), wanted, mask, settings.relation_loss)
+        relation_loss(relation_vectors(layer), wanted, mask, settings.relation_loss)
         for layer, wanted in pairs
     ]
     relation = torch.stack(relations).mean()
@@ -136,7 +139,7 @@ def losses(
     if settings.cosine_weight:
         total = total + settings.cosine_weight * cosine_loss(cosines, target.cosines)
     if target.hidden is not None:
-        far = relation_loss(hidden_scores(hidden, mask), target.hidden, mask)
+        far = relation_loss(hidden_vectors(hidden), target.hidden, mask)
         total = total + settings.hidden_weight * far
     if target.channels is not None:
         wanted = target.channels[..., : hidden.shape[-1]]
@@ -146,7 +149,3 @@ def losses(
         valid = mask.to(error.dtype)
         total = total + settings.channel_weight * (error * valid).sum() / (size * valid).sum()
     return Losses(relation, similarity, total)
-
-
-def _scores(settings: ObjectiveSettings, layer: Compared, mask: Tensor) -> Tensor:
-    return relation_scores(layer, mask, settings.relation_heads, settings.relation_split)

@@ -6,6 +6,7 @@ paper's squared error of the softmaxed relations, and the squared error of the r
 the paper's code computes.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -32,17 +33,25 @@ class QueriesKeysValues(Protocol):
         """Values."""
 
 
+Split = Literal["contiguous", "strided"]
+
+
 class RelationTarget(NamedTuple):
     """The teacher's relations on one batch, prepared once for all students of a step.
 
     Attributes:
-        scores: Scaled dot products of QQ, KK, and VV, [3, batch, relation heads, tokens, tokens].
-        weighted: Their softmax over keys times `row_weights`, same shape.
+        vectors: What is related, [relations, batch, tokens, width].
+        heads: Number of relation heads.
+        split: How the vectors are split into relation heads, see `relation_scores`.
+        weighted: Softmax over keys of the scores times `row_weights`,
+            [relations, batch, heads, tokens, tokens].
         row_weights: Share of a token row in the mean, 0 for padding, [batch, 1, tokens, 1].
         entropy: The part of the KL loss that does not depend on the student; a scalar.
     """
 
-    scores: Tensor
+    vectors: Tensor
+    heads: int
+    split: Split
     weighted: Tensor
     row_weights: Tensor
     entropy: Tensor
@@ -53,67 +62,140 @@ _PADDING = -1e4
 
 _DOT_TERMS = 1 << 16
 
+# Scores worked on at once: on a CPU few enough for its caches, since most of the time goes into
+# moving them; elsewhere enough to fill the device.
+_CPU_CHUNK, _DEVICE_CHUNK = 1 << 19, 1 << 25
 
-def relation_scores(
-    layer: QueriesKeysValues,
-    attention_mask: Tensor,
-    relation_heads: int,
-    split: Literal["contiguous", "strided"] = "contiguous",
-) -> Tensor:
-    """Relations of a layer's queries, keys, and values before the softmax.
 
-    The vectors are concatenated over heads and split anew into relation heads, so that models
-    with different numbers of heads can be compared.
-
-    Args:
-        layer: What a layer computed.
-        attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
-        relation_heads: Number of relation heads; it must divide the attention width.
-        split: Whether a relation head is a run of dimensions, or every so-many-th one.
+def relation_vectors(layer: QueriesKeysValues) -> Tensor:
+    """What the relations of a layer relate: its queries, keys, and values.
 
     Returns:
-        [3, batch, relation heads, tokens, tokens] in fp32.
+        [3, batch, tokens, attention width].
     """
-    vectors = torch.stack((layer.queries, layer.keys, layer.values))
-    return _self_relations(vectors, attention_mask, relation_heads, split)
+    return torch.stack((layer.queries, layer.keys, layer.values))
 
 
-def hidden_scores(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """Cosines between the hidden states of tokens before the softmax, at a temperature of 0.1.
+def hidden_vectors(hidden: Tensor) -> Tensor:
+    """Hidden states such that their scores in one relation head are cosines at a temperature of
+    0.1.
 
     Args:
         hidden: [batch, tokens, hidden].
-        attention_mask: [batch, tokens].
 
     Returns:
-        [1, batch, 1, tokens, tokens] in fp32, to be compared like the relations of a layer.
+        [1, batch, tokens, hidden] in fp32.
     """
-    vectors = F.normalize(hidden.float(), dim=-1)[None] * (10 * hidden.shape[-1] ** 0.5) ** 0.5
-    return _self_relations(vectors, attention_mask, 1, "contiguous")
+    return F.normalize(hidden.float(), dim=-1)[None] * (10 * hidden.shape[-1] ** 0.5) ** 0.5
 
 
-def _self_relations(vectors: Tensor, attention_mask: Tensor, heads: int, split: str) -> Tensor:
+def relation_scores(
+    vectors: Tensor, attention_mask: Tensor, heads: int, split: Split = "contiguous"
+) -> Tensor:
+    """Scaled dot products between the vectors of tokens, before the softmax.
+
+    Vectors concatenated over attention heads are split anew into relation heads, so that models
+    with different numbers of heads can be compared.
+
+    Args:
+        vectors: From `relation_vectors` or `hidden_vectors`, [relations, batch, tokens, width].
+        attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+        heads: Number of relation heads; it must divide the width.
+        split: Whether a relation head is a run of dimensions, or every so-many-th one.
+
+    Returns:
+        [relations, batch, heads, tokens, tokens] in at least fp32.
+    """
+    products = _products(_split_heads(vectors, heads, split))
+    return products.to(_precise(vectors)) + _padding(attention_mask)
+
+
+def _split_heads(vectors: Tensor, heads: int, split: Split) -> Tensor:
+    """[..., tokens, width] as [..., heads, tokens, width of a head]."""
     if split == "contiguous":
-        by_head = torch.unflatten(vectors, -1, (heads, -1)).transpose(2, 3)
-    else:
-        by_head = torch.unflatten(vectors, -1, (-1, heads)).movedim(-1, 2)
-    scores: Tensor = (by_head * by_head.shape[-1] ** -0.5) @ by_head.transpose(-1, -2)
-    padding = (1 - attention_mask[None, :, None, None, :]) * _PADDING
-    return scores.float() + padding
+        return torch.unflatten(vectors, -1, (heads, -1)).transpose(-3, -2)
+    return torch.unflatten(vectors, -1, (-1, heads)).movedim(-1, -3)
 
 
-def relation_target(scores: Tensor, attention_mask: Tensor) -> RelationTarget:
-    """Prepare the teacher's scores (from `relation_scores`) to be compared with students'."""
-    log_probabilities = F.log_softmax(scores, dim=-1)
-    rows = attention_mask[:, None, :, None].float()
-    row_weights = rows / (rows.sum() * scores.shape[2])
-    weighted = log_probabilities.exp().mul_(row_weights)
-    entropy = _dot(weighted, log_probabilities)
-    return RelationTarget(scores, weighted, row_weights, entropy)
+def _join_heads(by_head: Tensor, split: Split) -> Tensor:
+    """What `_split_heads` does, undone."""
+    by_token = by_head.transpose(-3, -2) if split == "contiguous" else by_head.movedim(-3, -1)
+    return by_token.flatten(-2)
+
+
+def _products(by_head: Tensor) -> Tensor:
+    products: Tensor = (by_head * by_head.shape[-1] ** -0.5) @ by_head.transpose(-1, -2)
+    return products
+
+
+def _precise(vectors: Tensor) -> torch.dtype:
+    return torch.promote_types(vectors.dtype, torch.float32)
+
+
+def _padding(attention_mask: Tensor) -> Tensor:
+    """What padded keys add to the scores, [batch, 1, 1, tokens]."""
+    return (1 - attention_mask[:, None, None, :]) * _PADDING
+
+
+class _Chunk(NamedTuple):
+    """Relations of a few rows of a batch; the last two hold only until the next chunk.
+
+    Attributes:
+        relation: Index of the relation.
+        rows: Which rows of the batch.
+        by_head: Their vectors, [rows, heads, tokens, width of a head].
+        probabilities: Softmax of the scores over keys, [rows, heads, tokens, tokens].
+        log_probabilities: Its logarithm, same shape.
+    """
+
+    relation: int
+    rows: slice
+    by_head: Tensor
+    probabilities: Tensor
+    log_probabilities: Tensor
+
+
+def _chunks(vectors: Tensor, attention_mask: Tensor, heads: int, split: Split) -> Iterator[_Chunk]:
+    """The relations of a batch, a few rows at a time, in the same memory."""
+    batch, tokens = attention_mask.shape
+    numbers = _CPU_CHUNK if vectors.device.type == "cpu" else _DEVICE_CHUNK
+    size = min(batch, max(1, numbers // (heads * tokens**2)))
+    buffers = vectors.new_empty(3, size, heads, tokens, tokens, dtype=_precise(vectors))
+    padding = _padding(attention_mask)
+    for relation, related in enumerate(vectors):
+        for start in range(0, batch, size):
+            rows = slice(start, min(start + size, batch))
+            scores, probabilities, logs = buffers[:, : rows.stop - start]
+            by_head = _split_heads(related[rows], heads, split).contiguous()
+            scores.copy_(_products(by_head)).add_(padding[rows])
+            # Not `logs.exp()`: it is several times slower at the logarithms of padding.
+            torch.softmax(scores, -1, out=probabilities)
+            torch.log_softmax(scores, -1, out=logs)
+            yield _Chunk(relation, rows, by_head, probabilities, logs)
+
+
+@torch.no_grad()
+def relation_target(
+    vectors: Tensor, attention_mask: Tensor, heads: int, split: Split = "contiguous"
+) -> RelationTarget:
+    """Prepare the teacher's relations to be compared with students'; arguments as of
+    `relation_scores`.
+    """
+    rows = attention_mask[:, None, :, None].to(_precise(vectors))
+    row_weights = rows / (rows.sum() * heads)
+    batch, tokens = attention_mask.shape
+    weighted = row_weights.new_empty(len(vectors), batch, heads, tokens, tokens)
+    entropies = []
+    for chunk in _chunks(vectors, attention_mask, heads, split):
+        own = weighted[chunk.relation, chunk.rows]
+        torch.mul(chunk.probabilities, row_weights[chunk.rows], out=own)
+        entropies.append(_dot(own, chunk.log_probabilities))
+    entropy = torch.stack(entropies).sum()
+    return RelationTarget(vectors, heads, split, weighted, row_weights, entropy)
 
 
 def relation_loss(
-    scores: Tensor,
+    vectors: Tensor,
     target: RelationTarget,
     attention_mask: Tensor,
     variant: RelationLoss = RelationLoss.KL,
@@ -121,52 +203,75 @@ def relation_loss(
     """Relation loss of a batch, padding masked as row and as column; a scalar.
 
     KL is summed over keys and averaged over token rows and relation heads; the squared errors
-    are averaged over the token pairs. All are summed over QQ, KK, and VV.
+    are averaged over the token pairs. All are summed over the relations (QQ, KK, and VV).
 
     Args:
-        scores: The student's, from `relation_scores`.
+        vectors: The student's, [relations, batch, tokens, width]; the target's number of relation
+            heads must divide their width.
         target: The teacher's, from `relation_target`.
         attention_mask: [batch, tokens].
         variant: How the two are compared.
     """
     if variant is RelationLoss.KL:
-        loss: Tensor = _KullbackLeibler.apply(scores, target)  # type: ignore[no-untyped-call]  # torch's
+        loss: Tensor = _KullbackLeibler.apply(vectors, target, attention_mask)  # type: ignore[no-untyped-call]  # torch's
         return loss
+    scores, wanted = (
+        relation_scores(v, attention_mask, target.heads, target.split)
+        for v in (vectors, target.vectors)
+    )
     mask = attention_mask.float()
     pairs = mask[:, None, :, None] * mask[:, None, None, :]
     if variant is RelationLoss.MSE_SOFTMAX:
-        difference = F.softmax(scores, dim=-1) - F.softmax(target.scores, dim=-1)
+        difference = F.softmax(scores, dim=-1) - F.softmax(wanted, dim=-1)
     else:
-        difference = scores - target.scores
-    return (difference**2 * pairs).sum() / (pairs.sum() * scores.shape[2])
+        difference = scores - wanted
+    return (difference**2 * pairs).sum() / (pairs.sum() * target.heads)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of products. In one go, fp32 would lose 4 parts in 10,000 of a loss over 128 tokens."""
+    """Sum of products in fp64. In one go, fp32 would lose 4 parts in 10,000 of a loss over 128
+    tokens.
+    """
     parts = [torch.split(x.flatten(), _DOT_TERMS) for x in (a, b)]
     dots = [torch.dot(*pair) for pair in zip(*parts, strict=True)]
-    return torch.stack(dots).double().sum().to(a.dtype)
+    return torch.stack(dots).double().sum()
 
 
 class _KullbackLeibler(torch.autograd.Function):
-    """KL(teacher || student) over keys; its gradient is made in place with the value.
+    """KL(teacher || student) over keys; its gradient is made with the value, chunk by chunk.
 
-    Plain autograd keeps four tensors of the size of the scores per student, and reading and
-    writing them is a third of a training step of a tiny SuperLM; this keeps one.
+    Plain autograd keeps several tensors of the size of the scores per student, and writing and
+    reading them takes longer than a tiny student itself; this keeps one of the size of the vectors.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, target: RelationTarget) -> Tensor:
-        log_probabilities = F.log_softmax(scores, dim=-1)
-        loss = target.entropy - _dot(target.weighted, log_probabilities)
-        gradient = log_probabilities.exp_().mul_(target.row_weights).sub_(target.weighted)
-        ctx.save_for_backward(gradient)
-        return loss
+    def forward(
+        ctx: Any, vectors: Tensor, target: RelationTarget, attention_mask: Tensor
+    ) -> Tensor:
+        gradient = torch.empty_like(vectors) if ctx.needs_input_grad[0] else None
+        dots = []
+        for chunk in _chunks(vectors, attention_mask, target.heads, target.split):
+            weighted = target.weighted[chunk.relation, chunk.rows]
+            dots.append(_dot(weighted, chunk.log_probabilities))
+            if gradient is None:
+                continue
+            by_head = chunk.by_head
+            by_score = chunk.probabilities.mul_(target.row_weights[chunk.rows]).sub_(weighted)
+            by_score = by_score.to(by_head.dtype)
+            # A token's vector is in its own row of scores, and in its column of all others'.
+            by_vector = (by_score @ by_head).add_(by_score.transpose(-1, -2) @ by_head)
+            by_vector *= by_head.shape[-1] ** -0.5
+            gradient[chunk.relation, chunk.rows] = _join_heads(by_vector, target.split).to(
+                gradient.dtype
+            )
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return (target.entropy - torch.stack(dots).sum()).to(_precise(vectors))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None
+        return gradient * gradients[0].to(gradient.dtype), None, None
 
 
 def sentence_cosines(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -6,11 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import LayerOutput
+from autodistil.training import relations
 from autodistil.training.relations import (
     cosine_loss,
     relation_loss,
     relation_scores,
     relation_target,
+    relation_vectors,
     sentence_cosines,
     similarity_log_probabilities,
     similarity_loss,
@@ -37,8 +39,8 @@ def padding_mask() -> Tensor:
 def loss_of(
     student: LayerOutput, teacher: LayerOutput, mask: Tensor, variant: RelationLoss
 ) -> Tensor:
-    target = relation_target(relation_scores(teacher, mask, HEADS), mask)
-    return relation_loss(relation_scores(student, mask, HEADS), target, mask, variant)
+    target = relation_target(relation_vectors(teacher), mask, HEADS)
+    return relation_loss(relation_vectors(student), target, mask, variant)
 
 
 def naive_loss(
@@ -95,14 +97,34 @@ def test_the_gradient_equals_that_of_plain_autograd(variant: RelationLoss) -> No
         assert torch.allclose(ours, plain, rtol=1e-4, atol=1e-6)
 
 
-def test_the_gradient_agrees_with_finite_differences() -> None:
-    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+@pytest.mark.parametrize("split", ["contiguous", "strided"])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3])
+def test_the_gradient_agrees_with_finite_differences(
+    split: relations.Split, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relations, "_CPU_CHUNK", rows_at_once * 2 * 5 * 5)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
     generator = torch.Generator().manual_seed(0)
-    student, teacher = torch.randn(2, 3, 2, 2, 5, 5, generator=generator, dtype=torch.float64)
-    target = relation_target(teacher, mask)
+    teacher = torch.randn(3, 3, 5, 8, generator=generator, dtype=torch.float64)
+    student = torch.randn(3, 3, 5, 4, generator=generator, dtype=torch.float64)
+    target = relation_target(teacher, mask, 2, split)
     assert torch.autograd.gradcheck(
-        lambda scores: relation_loss(scores, target, mask), student.requires_grad_()
+        lambda vectors: relation_loss(vectors, target, mask), student.requires_grad_()
     )
+
+
+@pytest.mark.parametrize("split", ["contiguous", "strided"])
+def test_the_kl_loss_is_that_of_the_scores(split: relations.Split) -> None:
+    mask, student, teacher = padding_mask(), output(12, seed=0), output(24, seed=1)
+    logs = [
+        relation_scores(relation_vectors(model), mask, HEADS, split).double().log_softmax(-1)
+        for model in (student, teacher)
+    ]
+    rows = (logs[1].exp() * (logs[1] - logs[0])).sum(-1)  # [3, rows, heads, tokens]
+    expected = (rows * mask[None, :, None, :]).sum() / (mask.sum() * HEADS)
+    target = relation_target(relation_vectors(teacher), mask, HEADS, split)
+    found = relation_loss(relation_vectors(student), target, mask)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("variant", RelationLoss)
@@ -149,8 +171,9 @@ def test_more_padding_columns_do_not_change_the_loss() -> None:
 
 def test_the_prepared_entropy_is_that_of_the_teacher() -> None:
     mask = padding_mask()
-    target = relation_target(relation_scores(output(24, 1), mask, HEADS), mask)
-    log_probabilities = target.scores.log_softmax(-1)
+    vectors = relation_vectors(output(24, 1))
+    target = relation_target(vectors, mask, HEADS)
+    log_probabilities = relation_scores(vectors, mask, HEADS).log_softmax(-1)
     entropies = -(log_probabilities.exp() * log_probabilities).sum(-1)  # [3, rows, heads, tokens]
     mean = (entropies * mask[None, :, None, :]).sum() / (mask.sum() * HEADS)
     assert -target.entropy.item() == pytest.approx(mean.item(), rel=1e-5)
@@ -159,7 +182,7 @@ def test_the_prepared_entropy_is_that_of_the_teacher() -> None:
 def test_relation_heads_are_cut_anew_from_the_concatenated_vectors() -> None:
     mask = torch.ones(ROWS, TOKENS, dtype=torch.int64)
     model = output(12, seed=0)
-    scores = relation_scores(model, mask, 2)
+    scores = relation_scores(relation_vectors(model), mask, 2)
     assert scores.shape == (3, ROWS, 2, TOKENS, TOKENS)
     own = model.values[1, :, 6:]
     assert torch.allclose(scores[2, 1, 1], own @ own.T / math.sqrt(6), atol=1e-5)
@@ -167,7 +190,7 @@ def test_relation_heads_are_cut_anew_from_the_concatenated_vectors() -> None:
 
 def test_scores_are_fp32_even_when_the_vectors_are_not() -> None:
     model = LayerOutput(*(t.bfloat16() for t in output(12, seed=0)))
-    assert relation_scores(model, padding_mask(), HEADS).dtype == torch.float32
+    assert relation_scores(relation_vectors(model), padding_mask(), HEADS).dtype == torch.float32
 
 
 def naive_cosines(hidden: Tensor, mask: Tensor) -> Tensor:
