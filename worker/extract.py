@@ -3,10 +3,8 @@
 import contextlib
 import logging
 import shutil
-from functools import partial
 from pathlib import Path
 
-from autodistil.errors import AutoDistilError
 from autodistil.extraction.export import pack
 from autodistil.extraction.receipt import Miss, Receipt
 from autodistil.search.budget import Budget
@@ -17,8 +15,8 @@ from database.errors import Canceled, LeaseLost
 from database.session import reading
 from database.tables import ArtifactRow, State
 from worker.domain import search_on_text
-from worker.lease import claim, heartbeat, this_owner
-from worker.workshop import Workshop, unexpected
+from worker.lease import claim, held, this_owner
+from worker.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +37,7 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
         return
     folder = workshop.scratch / extraction_id
     try:
-        renew = partial(
-            extractions.renew, extraction_id=extraction_id, owner=owner, lease=workshop.lease
-        )
-        with heartbeat(workshop.sessions, workshop.lease, renew):
+        with held(workshop, extractions, extraction_id, owner):
             _work(workshop, extraction_id, owner, folder)
     except Canceled:
         # The sweeper ends it if the lease has run out meanwhile.
@@ -50,11 +45,6 @@ def run_extraction(workshop: Workshop, extraction_id: str) -> None:
             extractions.finish_cancel(session, extraction_id, owner)
     except LeaseLost:
         log.warning("extraction %s was taken over by another worker", extraction_id)
-    except AutoDistilError as error:
-        _fail(workshop, extraction_id, owner, error)
-    except Exception as error:
-        log.exception("extraction %s failed", extraction_id)
-        _fail(workshop, extraction_id, owner, unexpected(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,11 +116,3 @@ def _finish(
         extractions.succeed(
             session, extraction_id, owner, receipt.model_dump(mode="json"), [artifact]
         )
-
-
-def _fail(workshop: Workshop, extraction_id: str, owner: str, error: AutoDistilError) -> None:
-    try:
-        with workshop.sessions.begin() as session:
-            extractions.fail(session, extraction_id, owner, error)
-    except LeaseLost:
-        log.warning("extraction %s was taken over by another worker", extraction_id)

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import logging
 import os
 import socket
 import threading
@@ -11,9 +12,12 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from database.errors import LeaseLost, NotFound
+from autodistil.errors import AutoDistilError
+from database.errors import Canceled, LeaseLost, NotFound
 from database.session import SessionFactory
-from worker.workshop import Workshop
+from worker.workshop import Workshop, unexpected
+
+log = logging.getLogger(__name__)
 
 Claimed = TypeVar("Claimed", covariant=True)
 
@@ -25,6 +29,12 @@ class Leased(Protocol[Claimed]):
         self, session: Session, key: str, owner: str, lease: datetime.timedelta, /
     ) -> Claimed | None:
         """Take a row that waits; None if there is none."""
+
+    def renew(self, session: Session, key: str, owner: str, lease: datetime.timedelta, /) -> None:
+        """Prolong the lease; raises `LeaseLost`."""
+
+    def fail(self, session: Session, key: str, owner: str, error: AutoDistilError, /) -> None:
+        """End the row with a problem; raises `LeaseLost`."""
 
     def get(self, session: Session, key: str, /) -> Any:
         """The row, with its `lease_owner`; raises `NotFound`."""
@@ -81,6 +91,39 @@ def claim(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Cl
             return None
         rows.recover(session, workshop.max_attempts, dead_owner=holder)
         return rows.claim(session, key, owner, workshop.lease)
+
+
+@contextlib.contextmanager
+def held(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Iterator[None]:
+    """Work on a row that was taken: its lease is kept alive, and what goes wrong ends it as failed.
+
+    Args:
+        workshop: The database, and the length of a lease.
+        rows: The module of the row.
+        key: The row's id or name.
+        owner: Who took it.
+
+    Raises:
+        LeaseLost: The row is another's now.
+        Canceled: The row is to be ended as canceled.
+    """
+
+    def renew(session: Session) -> None:
+        rows.renew(session, key, owner, workshop.lease)
+
+    try:
+        with heartbeat(workshop.sessions, workshop.lease, renew):
+            yield
+        return
+    except (LeaseLost, Canceled):
+        raise
+    except AutoDistilError as error:
+        failure = error
+    except Exception as error:
+        log.exception("%s failed", key)
+        failure = unexpected(error)
+    with workshop.sessions.begin() as session:
+        rows.fail(session, key, owner, failure)
 
 
 @contextlib.contextmanager

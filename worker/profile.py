@@ -2,16 +2,14 @@
 
 import logging
 import time
-from functools import partial
 
-from autodistil.errors import AutoDistilError
 from autodistil.latency.device_profile import ProfilingRequest
 from autodistil.profiling.profiling import profile_spaces
 from database import devices, superlms
 from database.errors import LeaseLost
 from database.session import reading
-from worker.lease import claim, heartbeat, this_owner
-from worker.workshop import Workshop, unexpected
+from worker.lease import claim, held, this_owner
+from worker.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +28,10 @@ def run_profiling(workshop: Workshop, device: str) -> None:
         log.info("the profiling of %s is taken or ended", device)
         return
     try:
-        renew = partial(devices.renew, name=device, owner=owner, lease=workshop.lease)
-        with heartbeat(workshop.sessions, workshop.lease, renew):
+        with held(workshop, devices, device, owner):
             _work(workshop, device, owner, ProfilingRequest.model_validate(request))
     except LeaseLost:
         log.warning("the profiling of %s was taken over or asked for anew", device)
-    except AutoDistilError as error:
-        _fail(workshop, device, owner, error)
-    except Exception as error:
-        log.exception("the profiling of %s failed", device)
-        _fail(workshop, device, owner, unexpected(error))
 
 
 def _work(workshop: Workshop, device: str, owner: str, request: ProfilingRequest) -> None:
@@ -60,11 +52,3 @@ def _work(workshop: Workshop, device: str, owner: str, request: ProfilingRequest
     profile = profile_spaces(device, specs, request, torch.get_num_threads(), on_turn=on_turn)
     with workshop.sessions.begin() as session:
         devices.succeed(session, device, owner, profile)
-
-
-def _fail(workshop: Workshop, device: str, owner: str, error: AutoDistilError) -> None:
-    try:
-        with workshop.sessions.begin() as session:
-            devices.fail(session, device, owner, error)
-    except LeaseLost:
-        log.warning("the profiling of %s was taken over or asked for anew", device)

@@ -17,7 +17,6 @@ import math
 import shutil
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -34,8 +33,8 @@ from models_store.bundles import check_size, unpack
 from models_store.uploads import Uploads
 from worker.entry import enter, find_registered
 from worker.fetch import fetch
-from worker.lease import claim, heartbeat, this_owner
-from worker.workshop import Workshop, unexpected
+from worker.lease import claim, held, this_owner
+from worker.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -79,29 +78,13 @@ def run_registration(workshop: Workshop, intake: Intake, registration_id: str) -
         log.info("registration %s is taken or ended", registration_id)
         return
     folder = intake.uploads.work_folder(registration_id)
-    renew = partial(
-        registrations.renew, registration_id=registration_id, owner=owner, lease=workshop.lease
-    )
     try:
-        try:
-            with heartbeat(workshop.sessions, workshop.lease, renew):
-                _Work(workshop, intake, row, owner, folder).run()
-        except LeaseLost:
-            raise
-        except AutoDistilError as error:
-            _fail(workshop, registration_id, owner, error)
-        except Exception as error:
-            log.exception("registration %s failed", registration_id)
-            _fail(workshop, registration_id, owner, unexpected(error))
+        with held(workshop, registrations, registration_id, owner):
+            _Work(workshop, intake, row, owner, folder).run()
         intake.uploads.remove(registration_id)
     except LeaseLost:  # the upload is needed by whoever holds the registration now
         log.warning("registration %s was taken over by another worker", registration_id)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _fail(workshop: Workshop, registration_id: str, owner: str, error: AutoDistilError) -> None:
-    with workshop.sessions.begin() as session:
-        registrations.fail(session, registration_id, owner, error)
 
 
 class _Work:

@@ -86,7 +86,8 @@ def hidden_vectors(hidden: Tensor) -> Tensor:
     Returns:
         [1, batch, tokens, hidden] in fp32.
     """
-    return F.normalize(hidden.float(), dim=-1)[None] * (10 * hidden.shape[-1] ** 0.5) ** 0.5
+    scale: float = (10 * hidden.shape[-1] ** 0.5) ** 0.5
+    return F.normalize(hidden.float(), dim=-1)[None] * scale
 
 
 def relation_scores(
@@ -134,7 +135,8 @@ def _precise(vectors: Tensor) -> torch.dtype:
 
 def _padding(attention_mask: Tensor) -> Tensor:
     """What padded keys add to the scores, [batch, 1, 1, tokens]."""
-    return (1 - attention_mask[:, None, None, :]) * _PADDING
+    padding: Tensor = (1 - attention_mask[:, None, None, :]) * _PADDING
+    return padding
 
 
 class _Chunk(NamedTuple):
