@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError
 from database.errors import Canceled, LeaseLost, NotFound
-from database.session import SessionFactory
 from worker.workshop import Workshop, unexpected
 
 log = logging.getLogger(__name__)
@@ -107,12 +106,8 @@ def held(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Ite
         LeaseLost: The row is another's now.
         Canceled: The row is to be ended as canceled.
     """
-
-    def renew(session: Session) -> None:
-        rows.renew(session, key, owner, workshop.lease)
-
     try:
-        with heartbeat(workshop.sessions, workshop.lease, renew):
+        with _heartbeat(workshop, rows, key, owner):
             yield
         return
     except (LeaseLost, Canceled):
@@ -120,32 +115,24 @@ def held(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Ite
     except AutoDistilError as error:
         failure = error
     except Exception as error:
-        log.exception("%s failed", key)
+        log.exception("the work on %s failed", key)
         failure = unexpected(error)
     with workshop.sessions.begin() as session:
         rows.fail(session, key, owner, failure)
 
 
 @contextlib.contextmanager
-def heartbeat(
-    sessions: SessionFactory, lease: datetime.timedelta, renew: Callable[[Session], None]
-) -> Iterator[None]:
-    """Renew a lease three times per its length until the block ends.
-
-    Args:
-        sessions: The database.
-        lease: How long the lease lasts.
-        renew: Prolongs it; raises `LeaseLost` if it is gone.
-    """
+def _heartbeat(workshop: Workshop, rows: Leased[Claimed], key: str, owner: str) -> Iterator[None]:
+    """Renew a lease three times per its length until the block ends; arguments as of `held`."""
     stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(lease.total_seconds() / 3):
+        while not stop.wait(workshop.lease.total_seconds() / 3):
             # A database that is away for a moment is tried again; a lost lease is noticed by the
             # work itself at its next step.
-            with contextlib.suppress(SQLAlchemyError), sessions.begin() as session:
+            with contextlib.suppress(SQLAlchemyError), workshop.sessions.begin() as session:
                 try:
-                    renew(session)
+                    rows.renew(session, key, owner, workshop.lease)
                 except LeaseLost:
                     return
 
