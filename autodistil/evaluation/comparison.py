@@ -17,7 +17,12 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import LastLayer
 from autodistil.evaluation.signals import Signals
-from autodistil.training.relations import similarity_log_probabilities, similarity_loss
+from autodistil.training.relations import (
+    HIDDEN_SCALE,
+    similarity_log_probabilities,
+    similarity_loss,
+    split_heads,
+)
 from autodistil.training.settings import ObjectiveSettings
 
 _ELEMENTS = 1 << 17
@@ -25,9 +30,6 @@ _ELEMENTS = 1 << 17
 
 Pairs = tuple[Tensor, Tensor]
 """First and second row of each pair."""
-
-_HIDDEN_SCALE = 10.0
-"""Inverse temperature of the cosines between hidden states, as in `relations.hidden_scores`."""
 
 
 class TeacherOutputs:
@@ -45,7 +47,7 @@ class TeacherOutputs:
     ) -> None:
         self._batch, self._objective = batch, objective
         self._relations = _Relations(batch, self._by_head(last.projections))
-        self._hidden_relations = _Relations(batch, _hidden_vectors(last.hidden), _HIDDEN_SCALE)
+        self._hidden_relations = _Relations(batch, _hidden_vectors(last.hidden), HIDDEN_SCALE)
         self._neighbours, self._strangers = sentence_pairs(batch.order, neighbours)
         self._cosines = self._sentence_cosines(last.hidden)
         self._similarity = similarity_log_probabilities(self._cosines, objective.temperature)
@@ -76,12 +78,8 @@ class TeacherOutputs:
 
     def _by_head(self, projections: Tensor) -> Tensor:
         """Vectors whose products are the relations, [tokens, 3, relation heads, width]."""
-        heads = self._objective.relation_heads
-        if self._objective.relation_split == "contiguous":
-            by_head = torch.unflatten(projections, -1, (heads, -1))
-        else:
-            by_head = torch.unflatten(projections, -1, (-1, heads)).transpose(-1, -2)
-        return by_head
+        objective = self._objective
+        return split_heads(projections, objective.relation_heads, objective.relation_split)
 
     def _agreement(self, cosines: Tensor, pairs: Pairs) -> float:
         if len(pairs[0]) < 2:

@@ -128,7 +128,7 @@ def losses(
     else:
         pairs = [(outputs[-1], target.relations[-1])]
     relations = [
-        relation_loss(relation_vectors(layer), wanted, mask, settings.relation_loss)
+        relation_loss(relation_vectors(layer), wanted, settings.relation_loss)
         for layer, wanted in pairs
     ]
     relation = torch.stack(relations).mean()
@@ -139,7 +139,7 @@ def losses(
     if settings.cosine_weight:
         total = total + settings.cosine_weight * cosine_loss(cosines, target.cosines)
     if target.hidden is not None:
-        far = relation_loss(hidden_vectors(hidden), target.hidden, mask)
+        far = relation_loss(hidden_vectors(hidden), target.hidden)
         total = total + settings.hidden_weight * far
     if target.channels is not None:
         wanted = target.channels[..., : hidden.shape[-1]]

@@ -7,14 +7,19 @@ the paper's code computes.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import mean_pool
-from autodistil.training.settings import RelationLoss
+from autodistil.training.settings import RelationLoss, RelationSplit
+
+HIDDEN_SCALE = 10.0
+"""Inverse temperature of the cosines between hidden states."""
 
 
 class QueriesKeysValues(Protocol):
@@ -33,16 +38,15 @@ class QueriesKeysValues(Protocol):
         """Values."""
 
 
-Split = Literal["contiguous", "strided"]
-
-
-class RelationTarget(NamedTuple):
+@dataclass(frozen=True)
+class RelationTarget:
     """The teacher's relations on one batch, prepared once for all students of a step.
 
     Attributes:
         vectors: What is related, [relations, batch, tokens, width].
+        attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
         heads: Number of relation heads.
-        split: How the vectors are split into relation heads, see `relation_scores`.
+        split: How the vectors are split into relation heads.
         weighted: Softmax over keys of the scores times `row_weights`,
             [relations, batch, heads, tokens, tokens].
         row_weights: Share of a token row in the mean, 0 for padding, [batch, 1, tokens, 1].
@@ -50,11 +54,17 @@ class RelationTarget(NamedTuple):
     """
 
     vectors: Tensor
+    attention_mask: Tensor
     heads: int
-    split: Split
+    split: RelationSplit
     weighted: Tensor
     row_weights: Tensor
     entropy: Tensor
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """From `relation_scores`; only the squared errors need it."""
+        return relation_scores(self.vectors, self.attention_mask, self.heads, self.split)
 
 
 # Added to the scores of padded keys: their softmax is exactly 0, their logarithm still finite.
@@ -77,8 +87,7 @@ def relation_vectors(layer: QueriesKeysValues) -> Tensor:
 
 
 def hidden_vectors(hidden: Tensor) -> Tensor:
-    """Hidden states such that their scores in one relation head are cosines at a temperature of
-    0.1.
+    """Hidden states such that their scores in one relation head are cosines times `HIDDEN_SCALE`.
 
     Args:
         hidden: [batch, tokens, hidden].
@@ -86,12 +95,12 @@ def hidden_vectors(hidden: Tensor) -> Tensor:
     Returns:
         [1, batch, tokens, hidden] in fp32.
     """
-    scale: float = (10 * hidden.shape[-1] ** 0.5) ** 0.5
+    scale: float = (HIDDEN_SCALE * hidden.shape[-1] ** 0.5) ** 0.5
     return F.normalize(hidden.float(), dim=-1)[None] * scale
 
 
 def relation_scores(
-    vectors: Tensor, attention_mask: Tensor, heads: int, split: Split = "contiguous"
+    vectors: Tensor, attention_mask: Tensor, heads: int, split: RelationSplit = "contiguous"
 ) -> Tensor:
     """Scaled dot products between the vectors of tokens, before the softmax.
 
@@ -107,21 +116,20 @@ def relation_scores(
     Returns:
         [relations, batch, heads, tokens, tokens] in at least fp32.
     """
-    products = _products(_split_heads(vectors, heads, split))
+    products = _products(split_heads(vectors, heads, split).transpose(-3, -2))
     return products.to(_precise(vectors)) + _padding(attention_mask)
 
 
-def _split_heads(vectors: Tensor, heads: int, split: Split) -> Tensor:
-    """[..., tokens, width] as [..., heads, tokens, width of a head]."""
+def split_heads(vectors: Tensor, heads: int, split: RelationSplit) -> Tensor:
+    """Vectors, [..., width], split into relation heads, [..., heads, width of a head]."""
     if split == "contiguous":
-        return torch.unflatten(vectors, -1, (heads, -1)).transpose(-3, -2)
-    return torch.unflatten(vectors, -1, (-1, heads)).movedim(-1, -3)
+        return torch.unflatten(vectors, -1, (heads, -1))
+    return torch.unflatten(vectors, -1, (-1, heads)).transpose(-1, -2)
 
 
-def _join_heads(by_head: Tensor, split: Split) -> Tensor:
-    """What `_split_heads` does, undone."""
-    by_token = by_head.transpose(-3, -2) if split == "contiguous" else by_head.movedim(-3, -1)
-    return by_token.flatten(-2)
+def _join_heads(vectors: Tensor, split: RelationSplit) -> Tensor:
+    """What `split_heads` does, undone."""
+    return (vectors if split == "contiguous" else vectors.transpose(-1, -2)).flatten(-2)
 
 
 def _products(by_head: Tensor) -> Tensor:
@@ -146,39 +154,39 @@ class _Chunk(NamedTuple):
         relation: Index of the relation.
         rows: Which rows of the batch.
         by_head: Their vectors, [rows, heads, tokens, width of a head].
-        probabilities: Softmax of the scores over keys, [rows, heads, tokens, tokens].
-        log_probabilities: Its logarithm, same shape.
+        scores: As of `relation_scores`, [rows, heads, tokens, tokens].
+        log_probabilities: Log-softmax of the scores over keys, same shape.
     """
 
     relation: int
     rows: slice
     by_head: Tensor
-    probabilities: Tensor
+    scores: Tensor
     log_probabilities: Tensor
 
 
-def _chunks(vectors: Tensor, attention_mask: Tensor, heads: int, split: Split) -> Iterator[_Chunk]:
+def _chunks(
+    vectors: Tensor, attention_mask: Tensor, heads: int, split: RelationSplit
+) -> Iterator[_Chunk]:
     """The relations of a batch, a few rows at a time, in the same memory."""
     batch, tokens = attention_mask.shape
     numbers = _CPU_CHUNK if vectors.device.type == "cpu" else _DEVICE_CHUNK
     size = min(batch, max(1, numbers // (heads * tokens**2)))
-    buffers = vectors.new_empty(3, size, heads, tokens, tokens, dtype=_precise(vectors))
+    buffers = vectors.new_empty(2, size, heads, tokens, tokens, dtype=_precise(vectors))
     padding = _padding(attention_mask)
     for relation, related in enumerate(vectors):
         for start in range(0, batch, size):
             rows = slice(start, min(start + size, batch))
-            scores, probabilities, logs = buffers[:, : rows.stop - start]
-            by_head = _split_heads(related[rows], heads, split).contiguous()
+            scores, log_probabilities = buffers[:, : rows.stop - start]
+            by_head = split_heads(related[rows], heads, split).transpose(-3, -2).contiguous()
             scores.copy_(_products(by_head)).add_(padding[rows])
-            # Not `logs.exp()`: it is several times slower at the logarithms of padding.
-            torch.softmax(scores, -1, out=probabilities)
-            torch.log_softmax(scores, -1, out=logs)
-            yield _Chunk(relation, rows, by_head, probabilities, logs)
+            torch.log_softmax(scores, -1, out=log_probabilities)
+            yield _Chunk(relation, rows, by_head, scores, log_probabilities)
 
 
 @torch.no_grad()
 def relation_target(
-    vectors: Tensor, attention_mask: Tensor, heads: int, split: Split = "contiguous"
+    vectors: Tensor, attention_mask: Tensor, heads: int, split: RelationSplit = "contiguous"
 ) -> RelationTarget:
     """Prepare the teacher's relations to be compared with students'; arguments as of
     `relation_scores`.
@@ -190,17 +198,14 @@ def relation_target(
     entropies = []
     for chunk in _chunks(vectors, attention_mask, heads, split):
         own = weighted[chunk.relation, chunk.rows]
-        torch.mul(chunk.probabilities, row_weights[chunk.rows], out=own)
+        torch.softmax(chunk.scores, -1, out=own).mul_(row_weights[chunk.rows])
         entropies.append(_dot(own, chunk.log_probabilities))
     entropy = torch.stack(entropies).sum()
-    return RelationTarget(vectors, heads, split, weighted, row_weights, entropy)
+    return RelationTarget(vectors, attention_mask, heads, split, weighted, row_weights, entropy)
 
 
 def relation_loss(
-    vectors: Tensor,
-    target: RelationTarget,
-    attention_mask: Tensor,
-    variant: RelationLoss = RelationLoss.KL,
+    vectors: Tensor, target: RelationTarget, variant: RelationLoss = RelationLoss.KL
 ) -> Tensor:
     """Relation loss of a batch, padding masked as row and as column; a scalar.
 
@@ -211,22 +216,18 @@ def relation_loss(
         vectors: The student's, [relations, batch, tokens, width]; the target's number of relation
             heads must divide their width.
         target: The teacher's, from `relation_target`.
-        attention_mask: [batch, tokens].
         variant: How the two are compared.
     """
     if variant is RelationLoss.KL:
-        loss: Tensor = _KullbackLeibler.apply(vectors, target, attention_mask)  # type: ignore[no-untyped-call]  # torch's
+        loss: Tensor = _KullbackLeibler.apply(vectors, target)  # type: ignore[no-untyped-call]  # torch's
         return loss
-    scores, wanted = (
-        relation_scores(v, attention_mask, target.heads, target.split)
-        for v in (vectors, target.vectors)
-    )
-    mask = attention_mask.float()
+    scores = relation_scores(vectors, target.attention_mask, target.heads, target.split)
+    mask = target.attention_mask.float()
     pairs = mask[:, None, :, None] * mask[:, None, None, :]
     if variant is RelationLoss.MSE_SOFTMAX:
-        difference = F.softmax(scores, dim=-1) - F.softmax(wanted, dim=-1)
+        difference = F.softmax(scores, dim=-1) - F.softmax(target.scores, dim=-1)
     else:
-        difference = scores - wanted
+        difference = scores - target.scores
     return (difference**2 * pairs).sum() / (pairs.sum() * target.heads)
 
 
@@ -247,33 +248,33 @@ class _KullbackLeibler(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, vectors: Tensor, target: RelationTarget, attention_mask: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, target: RelationTarget) -> Tensor:
         gradient = torch.empty_like(vectors) if ctx.needs_input_grad[0] else None
         dots = []
-        for chunk in _chunks(vectors, attention_mask, target.heads, target.split):
+        for chunk in _chunks(vectors, target.attention_mask, target.heads, target.split):
             weighted = target.weighted[chunk.relation, chunk.rows]
             dots.append(_dot(weighted, chunk.log_probabilities))
             if gradient is None:
                 continue
             by_head = chunk.by_head
-            by_score = chunk.probabilities.mul_(target.row_weights[chunk.rows]).sub_(weighted)
+            # Not `exp`, which is several times slower at the logarithms of padding; into their
+            # memory, since they are done with.
+            probabilities = torch.softmax(chunk.scores, -1, out=chunk.log_probabilities)
+            by_score = probabilities.mul_(target.row_weights[chunk.rows]).sub_(weighted)
             by_score = by_score.to(by_head.dtype)
             # A token's vector is in its own row of scores, and in its column of all others'.
             by_vector = (by_score @ by_head).add_(by_score.transpose(-1, -2) @ by_head)
             by_vector *= by_head.shape[-1] ** -0.5
-            gradient[chunk.relation, chunk.rows] = _join_heads(by_vector, target.split).to(
-                gradient.dtype
-            )
+            joined = _join_heads(by_vector.transpose(-3, -2), target.split)
+            gradient[chunk.relation, chunk.rows] = joined
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return (target.entropy - torch.stack(dots).sum()).to(_precise(vectors))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0].to(gradient.dtype), None, None
+        return gradient * gradients[0].to(gradient.dtype), None
 
 
 def sentence_cosines(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ChannelMeasure = Literal["magnitude", "variance", "columns", "none"]
 """How the hidden channels of a teacher are ranked, see `StartSettings`."""
 
+RelationSplit = Literal["contiguous", "strided"]
+"""How vectors are split into relation heads, see `ObjectiveSettings`."""
+
 
 class RelationLoss(StrEnum):
     """How two relation matrices are compared."""
@@ -49,7 +52,7 @@ class ObjectiveSettings(BaseModel):
 
     relation_loss: RelationLoss = RelationLoss.KL
     relation_heads: Annotated[int, Field(ge=1)] = 16
-    relation_split: Literal["contiguous", "strided"] = "contiguous"
+    relation_split: RelationSplit = "contiguous"
     relation_layers: Literal["last", "every"] = "last"
     teacher_layer: Annotated[int, Field(lt=0)] = -1
     relation_weight: Weight = 1.0

@@ -17,7 +17,7 @@ from autodistil.training.relations import (
     similarity_log_probabilities,
     similarity_loss,
 )
-from autodistil.training.settings import RelationLoss
+from autodistil.training.settings import RelationLoss, RelationSplit
 
 ROWS, TOKENS, HEADS = 4, 9, 3
 
@@ -40,7 +40,7 @@ def loss_of(
     student: LayerOutput, teacher: LayerOutput, mask: Tensor, variant: RelationLoss
 ) -> Tensor:
     target = relation_target(relation_vectors(teacher), mask, HEADS)
-    return relation_loss(relation_vectors(student), target, mask, variant)
+    return relation_loss(relation_vectors(student), target, variant)
 
 
 def naive_loss(
@@ -100,7 +100,7 @@ def test_the_gradient_equals_that_of_plain_autograd(variant: RelationLoss) -> No
 @pytest.mark.parametrize("split", ["contiguous", "strided"])
 @pytest.mark.parametrize("rows_at_once", [1, 2, 3])
 def test_the_gradient_agrees_with_finite_differences(
-    split: relations.Split, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+    split: RelationSplit, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relations, "_CPU_CHUNK", rows_at_once * 2 * 5 * 5)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
@@ -109,12 +109,12 @@ def test_the_gradient_agrees_with_finite_differences(
     student = torch.randn(3, 3, 5, 4, generator=generator, dtype=torch.float64)
     target = relation_target(teacher, mask, 2, split)
     assert torch.autograd.gradcheck(
-        lambda vectors: relation_loss(vectors, target, mask), student.requires_grad_()
+        lambda vectors: relation_loss(vectors, target), student.requires_grad_()
     )
 
 
 @pytest.mark.parametrize("split", ["contiguous", "strided"])
-def test_the_kl_loss_is_that_of_the_scores(split: relations.Split) -> None:
+def test_the_kl_loss_is_that_of_the_scores(split: RelationSplit) -> None:
     mask, student, teacher = padding_mask(), output(12, seed=0), output(24, seed=1)
     logs = [
         relation_scores(relation_vectors(model), mask, HEADS, split).double().log_softmax(-1)
@@ -123,7 +123,7 @@ def test_the_kl_loss_is_that_of_the_scores(split: relations.Split) -> None:
     rows = (logs[1].exp() * (logs[1] - logs[0])).sum(-1)  # [3, rows, heads, tokens]
     expected = (rows * mask[None, :, None, :]).sum() / (mask.sum() * HEADS)
     target = relation_target(relation_vectors(teacher), mask, HEADS, split)
-    found = relation_loss(relation_vectors(student), target, mask)
+    found = relation_loss(relation_vectors(student), target)
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
