@@ -24,7 +24,9 @@ _MAX_STUDENTS = 10_000
 _MAX_STUDENT_LAYERS = 250_000
 """Of all students together: what costs and checks run over. BERT-large uncut has 117,504."""
 
-_NAME = re.compile(r"L(\d{1,4})-H(\d{1,7})-A(\d{1,7})x(\d{1,7})-F(\d{1,7})", re.ASCII)
+_NAME = re.compile(
+    r"L(\d{1,4})-H(\d{1,7})-A(\d{1,7})x(\d{1,7})-F(\d{1,7})(?:-V(\d{1,7}))?", re.ASCII
+)
 
 
 class HeadPolicy(StrEnum):
@@ -39,7 +41,17 @@ class HeadPolicy(StrEnum):
 
 
 class Architecture(BaseModel):
-    """The sizes of one encoder. A value: hashable, and passed along rather than set on modules."""
+    """The sizes of one encoder. A value: hashable, and passed along rather than set on modules.
+
+    Attributes:
+        layers: Number of layers.
+        hidden: Width of the residual stream.
+        heads: Attention heads of a layer.
+        head_width: Width of a head.
+        intermediate: Width of the FFN.
+        vocab: Tokens that it has embeddings of, the most frequent ones of the SuperLM's vocabulary;
+            None: all of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +60,7 @@ class Architecture(BaseModel):
     heads: Size
     head_width: Size
     intermediate: Size
+    vocab: Size | None = None
 
     @property
     def attention_width(self) -> int:
@@ -66,8 +79,11 @@ class Architecture(BaseModel):
 
     @property
     def name(self) -> str:
-        """For example `L4-H128-A4x32-F448`; `Architecture.parse` reads it back."""
-        return f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
+        """For example `L4-H128-A4x32-F448`, or with a vocabulary of its own
+        `L4-H128-A4x32-F448-V8000`; `Architecture.parse` reads it back.
+        """
+        sizes = f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
+        return sizes if self.vocab is None else f"{sizes}-V{self.vocab}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -77,19 +93,22 @@ class Architecture(BaseModel):
             InvalidInput: The name is not of the form `L4-H128-A4x32-F448`.
         """
         match = _NAME.fullmatch(name)
-        sizes = [int(group) for group in match.groups()] if match else []
+        sizes = [int(group) for group in match.groups() if group] if match else []
         if not sizes or min(sizes) < 1 or max(sizes) > 1 << 20 or sizes[0] > MAX_LAYERS:
             raise InvalidInput(
                 f"{name[:200]!r} is not an architecture; write layers ({MAX_LAYERS} at most), "
-                "hidden, heads x head width and FFN width, as in L4-H128-A4x32-F448."
+                "hidden, heads x head width and FFN width, as in L4-H128-A4x32-F448, and the "
+                "number of tokens if it has a vocabulary of its own, as in "
+                "L4-H128-A4x32-F448-V8000."
             )
-        layers, hidden, heads, head_width, intermediate = sizes
+        layers, hidden, heads, head_width, intermediate = sizes[:5]
         return cls(
             layers=layers,
             hidden=hidden,
             heads=heads,
             head_width=head_width,
             intermediate=intermediate,
+            vocab=sizes[5] if len(sizes) > 5 else None,
         )
 
 
@@ -98,6 +117,7 @@ class SubSpace(BaseModel):
 
     Under the stock policy the number of heads follows from the width (`hidden / head_width`),
     so `heads` is empty. FFN widths are whole percentages of the hidden width (350 = ratio 3.5).
+    Without `vocab`, every student has the whole vocabulary.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,11 +129,14 @@ class SubSpace(BaseModel):
     hidden: Axis
     ffn_percent: Axis
     heads: Axis = ()
+    vocab: Axis = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for axis in ("layers", "hidden", "ffn_percent"):
             _check_axis(axis, getattr(self, axis))
+        if self.vocab:
+            _check_axis("vocab", self.vocab)
         if self.head_policy is HeadPolicy.STOCK:
             if self.heads:
                 raise ValueError("heads must be left out: the stock policy derives them")
@@ -155,28 +178,37 @@ class SubSpace(BaseModel):
             and architecture.heads in self._head_counts(architecture.hidden)
             and architecture.intermediate * 100
             in {architecture.hidden * percent for percent in self.ffn_percent}
+            and architecture.vocab in self._vocabularies
         )
 
-    def _build(self, layers: int, hidden: int, percent: int, heads: int) -> Architecture:
+    @property
+    def _vocabularies(self) -> tuple[int | None, ...]:
+        return self.vocab or (None,)
+
+    def _build(
+        self, layers: int, hidden: int, percent: int, heads: int, vocab: int | None
+    ) -> Architecture:
         return Architecture(
             layers=layers,
             hidden=hidden,
             heads=heads,
             head_width=self.head_width,
             intermediate=hidden * percent // 100,
+            vocab=vocab,
         )
 
     def students(self) -> Iterator[Architecture]:
         """Every student, from the fewest layers and the narrowest on."""
         for layers, hidden, percent in product(self.layers, self.hidden, self.ffn_percent):
-            for heads in self._head_counts(hidden):
-                yield self._build(layers, hidden, percent, heads)
+            for heads, vocab in product(self._head_counts(hidden), self._vocabularies):
+                yield self._build(layers, hidden, percent, heads, vocab)
 
     @property
     def size(self) -> int:
         """Number of students."""
         per_width = 1 if self.head_policy is HeadPolicy.STOCK else len(self.heads)
-        return len(self.layers) * len(self.hidden) * len(self.ffn_percent) * per_width
+        widths = len(self.hidden) * len(self.ffn_percent)
+        return len(self.layers) * widths * per_width * len(self._vocabularies)
 
     @property
     def smallest(self) -> Architecture:
@@ -186,6 +218,7 @@ class SubSpace(BaseModel):
             self.hidden[0],
             self.ffn_percent[0],
             self._head_counts(self.hidden[0])[0],
+            self._vocabularies[0],
         )
 
     @property
@@ -196,6 +229,7 @@ class SubSpace(BaseModel):
             self.hidden[-1],
             self.ffn_percent[-1],
             self._head_counts(self.hidden[-1])[-1],
+            self._vocabularies[-1],
         )
 
     def sample(self, rng: random.Random) -> Architecture:
@@ -206,6 +240,7 @@ class SubSpace(BaseModel):
             hidden,
             rng.choice(self.ffn_percent),
             rng.choice(self._head_counts(hidden)),
+            rng.choice(self._vocabularies),
         )
 
 
