@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
+from autodistil.models.sentence_vectors import pool, to_teacher_space
 from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.mixture import Sizes
 from autodistil.spaces.tensors import EncoderConfig, layer_tensor
 
@@ -115,6 +117,25 @@ class ElasticEncoder(nn.Module):
             hidden = outputs[-1].hidden
         return outputs
 
+    def vectors(
+        self, input_ids: Tensor, attention_mask: Tensor, architecture: Architecture, pooling: Pooling
+    ) -> Tensor:
+        """Sentence vectors of the student `architecture`, not normalised, in fp32.
+
+        Args:
+            input_ids: [batch, tokens].
+            attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+            architecture: The active student.
+            pooling: How the teacher pools.
+
+        Returns:
+            [batch, width]; of the teacher's width if the SuperLM has a map to it.
+        """
+        hidden = self(input_ids, attention_mask, architecture).hidden
+        return to_teacher_space(
+            pool(hidden, attention_mask, pooling), self.tensors(), architecture
+        )
+
     def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
         """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden].
 
@@ -196,9 +217,3 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tens
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
     probabilities: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1)
     return probabilities @ values
-
-
-def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean of the token vectors of each sequence, padding left out, [batch, hidden]."""
-    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)

@@ -1,13 +1,15 @@
 """Reading a teacher: its sizes from its config, its weights by `transformers`, its tokenizer."""
 
 import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import UnsupportedTeacher
+from autodistil.models.sentence_folder import read_embedding
 from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.embedding import SentenceEmbedding
 from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Teacher:
         encoder: What students share with it.
         tensors: Its tensors in fp32, by the names of `tensor_shapes`.
         tokenizer: Its tokenizer.
-        mean_pooled: Whether it is a sentence embedder that averages its token vectors.
+        embedding: How it embeds sentences; None if it is no sentence embedder.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Teacher:
     encoder: EncoderConfig
     tensors: dict[str, "Tensor"]
     tokenizer: "PreTrainedTokenizerBase"
-    mean_pooled: bool
+    embedding: SentenceEmbedding | None
 
 
 def read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
@@ -92,12 +94,15 @@ def load_teacher(name: str) -> Teacher:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
-        config = AutoConfig.from_pretrained(name)
+        # False, not left out: left out, transformers stops to ask whether code may run.
+        own: dict[str, Any] = {"trust_remote_code": False}
+        config = AutoConfig.from_pretrained(name, **own)
         architecture, encoder = read_sizes(config.to_dict())
+        embedding = read_embedding(name, architecture.hidden, encoder.max_position_embeddings)
         model, info = AutoModel.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True, use_safetensors=True
+            name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, **own
         )
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, **own)
     except UnsupportedTeacher:
         raise
     except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
@@ -123,7 +128,7 @@ def load_teacher(name: str) -> Teacher:
         encoder=encoder,
         tensors=tensors,
         tokenizer=tokenizer,
-        mean_pooled=is_mean_pooled(name),
+        embedding=embedding,
     )
 
 
@@ -152,31 +157,24 @@ def _hash(tensors: "dict[str, Tensor]") -> str:
     return digest.hexdigest()
 
 
-def is_mean_pooled(name: str) -> bool:
-    """Whether the files of sentence-transformers beside a model say that it averages tokens.
+def trim_teacher(
+    teacher: Teacher, kept: Sequence[int], tokenizer: "PreTrainedTokenizerBase"
+) -> Teacher:
+    """The teacher with some of its tokens: the same function of any text written in them.
 
     Args:
-        name: Folder or hub id of the model.
-
-    Raises:
-        UnsupportedTeacher: The file that says so is damaged.
+        teacher: The teacher.
+        kept: The ids of the tokens; the new id of a token is its place among them.
+        tokenizer: The teacher's, trimmed to them.
     """
-    from transformers.utils.hub import cached_file
+    import torch
 
-    found = cached_file(
-        name,
-        "1_Pooling/config.json",
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+    name = "embeddings.word_embeddings.weight"
+    words = teacher.tensors[name][torch.tensor(kept)]
+    pad = kept.index(teacher.encoder.pad_token_id)
+    return replace(
+        teacher,
+        encoder=teacher.encoder.model_copy(update={"vocab_size": len(kept), "pad_token_id": pad}),
+        tensors={**teacher.tensors, name: words},
+        tokenizer=tokenizer,
     )
-    if found is None:
-        return False
-    try:
-        pooling = json.loads(Path(found).read_text())
-        if not isinstance(pooling, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsupportedTeacher(
-            f"{name!r}: 1_Pooling/config.json cannot be read ({error}); mend or delete it."
-        ) from error
-    return bool(pooling.get("pooling_mode_mean_tokens")) or pooling.get("pooling_mode") == "mean"

@@ -37,7 +37,10 @@ def tensor_shapes(architecture: Sizes, encoder: EncoderConfig) -> dict[str, tupl
     """Name and shape of every tensor of an encoder with pooler, in a fixed order."""
     hidden = architecture.hidden
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (encoder.vocab_size, hidden),
+        "embeddings.word_embeddings.weight": (
+            architecture.vocab or encoder.vocab_size,
+            hidden,
+        ),
         "embeddings.position_embeddings.weight": (encoder.max_position_embeddings, hidden),
         "embeddings.token_type_embeddings.weight": (encoder.type_vocab_size, hidden),
         "embeddings.LayerNorm.weight": (hidden,),

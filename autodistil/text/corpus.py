@@ -100,13 +100,23 @@ class TokenizedText:
         part._documents = self._documents[chosen]
         return part
 
+    @property
+    def ids(self) -> npt.NDArray[np.int32]:
+        """All tokens in a row, [tokens]."""
+        return self._ids
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where each sentence begins, and the last one ends, [sentences + 1]."""
+        return self._starts
+
+    @property
+    def documents(self) -> npt.NDArray[np.int32]:
+        """The document that each sentence belongs to, [sentences]."""
+        return self._documents
+
     def batch(
-        self,
-        rng: np.random.Generator,
-        rows: int,
-        length: int,
-        neighbours: int = 1,
-        thinned: float = 0.0,
+        self, rng: np.random.Generator, rows: int, length: int, neighbours: int = 1
     ) -> Batch:
         """Draw rows of consecutive sentences, each filled up to `length` tokens or nearly so.
 
@@ -116,34 +126,50 @@ class TokenizedText:
             length: Tokens a row may have, [CLS] and [SEP] included; longer sentences are cut.
             neighbours: Rows that follow each other in the text. Sentences drawn alone are all about
                 equally far from each other; neighbours have something in common.
-            thinned: If more than 0, every row is followed by itself without some of its tokens,
-                up to that share: the nearest of neighbours.
         """
-        drawn: list[npt.NDArray[np.int32]] = []
-        while len(drawn) < rows:
+        return self.read(*self.draw(rng, rows, length, neighbours), length)
+
+    def draw(
+        self, rng: np.random.Generator, rows: int, length: int, neighbours: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Which sentences `batch` draws: the first of each row, and the one after its last."""
+        first: list[int] = []
+        end: list[int] = []
+        while len(first) < rows:
             sentence = int(rng.integers(len(self)))
             for _ in range(neighbours):
-                row, sentence = self._row(sentence, length)
-                drawn.append(row)
-                if thinned:
-                    drawn.append(_thin(rng, row, thinned))
+                first.append(sentence)
+                sentence = self._following(sentence, length)
+                end.append(sentence)
                 if sentence == len(self):
                     break
-        return self._pack(drawn[:rows])
+        return np.array(first[:rows], np.int64), np.array(end[:rows], np.int64)
 
-    def _row(self, sentence: int, length: int) -> tuple[npt.NDArray[np.int32], int]:
-        """A row, and the sentence that follows it."""
-        document, start = self._documents[sentence], self._starts[sentence]
-        room, end = length - 2, self._starts[sentence + 1]
+    def _following(self, sentence: int, length: int) -> int:
+        """The sentence after a row that begins with `sentence`."""
+        document, most = self._documents[sentence], self._starts[sentence] + length - 2
         following = sentence + 1
         while (
             following < len(self)
             and self._documents[following] == document
-            and self._starts[following + 1] - start <= room
+            and self._starts[following + 1] <= most
         ):
             following += 1
-            end = self._starts[following]
-        return np.asarray(self._ids[start : min(end, start + room)]), following
+        return following
+
+    def read(
+        self, first: npt.NDArray[np.int64], end: npt.NDArray[np.int64], longest: int
+    ) -> Batch:
+        """Runs of sentences as the rows of a batch.
+
+        Args:
+            first: First sentence of each row, [rows].
+            end: The sentence after its last one, [rows].
+            longest: Tokens a row may have, [CLS] and [SEP] included; the rest is cut off.
+        """
+        begins, stops = self._starts[first], self._starts[end]
+        stops = np.minimum(stops, begins + longest - 2)
+        return self._pack([self._ids[low:high] for low, high in zip(begins, stops, strict=True)])
 
     def _pack(self, rows: list[npt.NDArray[np.int32]]) -> Batch:
         import torch
@@ -156,15 +182,6 @@ class TokenizedText:
             ids[row, 1 : len(tokens) + 1] = tokens
             mask[row, : len(tokens) + 2] = 1
         return Batch(torch.from_numpy(ids), torch.from_numpy(mask))
-
-
-def _thin(
-    rng: np.random.Generator, row: npt.NDArray[np.int32], most: float
-) -> npt.NDArray[np.int32]:
-    """A row without a random share of its tokens; one is always left."""
-    left = rng.random(len(row)) >= rng.uniform(0.0, most)
-    left[rng.integers(len(row))] = True
-    return row[left]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from autodistil.errors import CheckpointMismatch
 from autodistil.files import replacing
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
-from autodistil.text.corpus import TokenizedText
+from autodistil.text.passages import Passages
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import Start
 
@@ -121,20 +121,20 @@ def run_identity(
     settings: TrainingSettings,
     space: SubSpace,
     teacher: Teacher,
-    text: TokenizedText,
+    passages: Passages,
     start: Start,
     processes: int,
 ) -> str:
-    """Hash of what must be the same for a run to be resumed; of the text, how much there is.
+    """Hash of what must be the same for a run to be resumed.
 
     Args:
         settings: The settings.
         space: The sub-space.
         teacher: The teacher.
-        text: Text to train on.
+        passages: Text to train on.
         start: Where the SuperLM starts.
         processes: How many train together.
     """
     parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256, processes)
-    whole = f"{parts} {start.kept_layers} {start.teacher_layers} {len(text)} {text.tokens}"
+    whole = f"{parts} {start.kept_layers} {start.teacher_layers} {passages.sha256}"
     return hashlib.sha256(whole.encode()).hexdigest()

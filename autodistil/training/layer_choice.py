@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.models.elastic import ElasticEncoder, mean_pool
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.spaces.architecture import Architecture
 from autodistil.text.corpus import Batch
 from autodistil.training.settings import StartSettings

@@ -16,13 +16,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LossOfStudent(BaseModel):
-    """Losses of one student at one step."""
+    """Losses of one student at one step, by the terms of the objective."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(max_length=100)]
-    relation: Finite
-    similarity: Finite
+    losses: dict[Annotated[str, Field(max_length=30)], Finite]
 
 
 class LossRow(BaseModel):
@@ -85,8 +84,10 @@ def _mean(rows: list[LossRow]) -> LossRow:
         students=tuple(
             LossOfStudent(
                 name=name,
-                relation=sum(loss.relation for loss in found) / len(found),
-                similarity=sum(loss.similarity for loss in found) / len(found),
+                losses={
+                    term: sum(loss.losses[term] for loss in found) / len(found)
+                    for term in found[0].losses
+                },
             )
             for name, found in by_name.items()
         ),

@@ -1,7 +1,9 @@
 """What a student is trained to match, and how far it is from it, in one place for all who ask.
 
-The last layer's self-attention relations (paper, section 3.2) and, beside them, the similarities of
-sentences; further terms can be asked for in the settings.
+Of a sentence embedder, its sentence vectors: the vector that users take is the vector that students
+learn, through a linear map where their width is another (the recipe is known as LEAF). Of any other
+teacher, the last layer's self-attention relations (paper, section 3.2) and the similarities of
+sentences. Further terms can be asked for in the settings.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,9 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.training.relations import (
     QueriesKeysValues,
     RelationTarget,
@@ -37,6 +41,8 @@ class Target(NamedTuple):
     """What students are to match on one batch.
 
     Attributes:
+        vectors: The teacher's sentence vectors, [batch, width], if they are asked for.
+        centre: The mean of the teacher's sentence vectors, [width], if they are to be centred.
         relations: The relations of one layer, or of every layer of the teacher.
         cosines: Between the sentences of the batch, [batch, batch].
         similarity: Log-probabilities of the other sentences of the batch, [batch, batch].
@@ -44,6 +50,8 @@ class Target(NamedTuple):
         channels: Last hidden states in the SuperLM's order of channels, if they are asked for.
     """
 
+    vectors: Tensor | None
+    centre: Tensor | None
     relations: tuple[RelationTarget, ...]
     cosines: Tensor
     similarity: Tensor
@@ -51,18 +59,31 @@ class Target(NamedTuple):
     channels: Tensor | None
 
 
-class Losses(NamedTuple):
-    """How far a student is from the target; scalars.
+Losses = dict[str, Tensor]
+"""How far a student is from the target, a scalar for each term with a weight."""
 
-    Attributes:
-        relation: Relation loss, averaged over the compared layers.
-        similarity: Similarity loss.
-        total: The weighted sum with all terms of the settings.
-    """
 
-    relation: Tensor
-    similarity: Tensor
-    total: Tensor
+def _weights(settings: ObjectiveSettings) -> dict[str, float]:
+    """The weight of every term, in the order of `losses`."""
+    return {
+        "vector": settings.vector_weight,
+        "cosine": settings.cosine_weight,
+        "similarity": settings.similarity_weight,
+        "relation": settings.relation_weight,
+        "hidden": settings.hidden_weight,
+        "channel": settings.channel_weight,
+    }
+
+
+def active_terms(settings: ObjectiveSettings) -> list[str]:
+    """The terms that `losses` returns: those with a weight."""
+    return [name for name, weight in _weights(settings).items() if weight]
+
+
+def total(settings: ObjectiveSettings, found: Losses) -> Tensor:
+    """The weighted sum of the terms; a scalar."""
+    weights = _weights(settings)
+    return torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
 
 
 def compared_layers(settings: ObjectiveSettings, layers: int) -> list[int]:
@@ -76,39 +97,56 @@ def compared_layers(settings: ObjectiveSettings, layers: int) -> list[int]:
 
 def make_target(
     settings: ObjectiveSettings,
-    outputs: Sequence[Compared],
     attention_mask: Tensor,
+    outputs: Sequence[Compared] = (),
     channels: Tensor | None = None,
+    vectors: Tensor | None = None,
+    centre: Tensor | None = None,
 ) -> Target:
     """Prepare what the students of a step are to match.
 
     Args:
         settings: The objective.
-        outputs: What the model to be matched computed in its `compared_layers`.
         attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
-        channels: The matched model's channel for every channel of the SuperLM, [hidden].
+        outputs: What the teacher computed in its `compared_layers`; not needed if only sentence
+            vectors are compared.
+        channels: The teacher's channel for every channel of the SuperLM, [hidden].
+        vectors: The teacher's sentence vectors, [batch, width], of length 1; by default its last
+            hidden states, averaged.
+        centre: Their mean over the text, [width].
     """
-    mask, hidden = attention_mask, outputs[-1].hidden
+    mask = attention_mask
     compared = outputs if settings.relation_layers == "every" else outputs[:1]
     heads, split = settings.relation_heads, settings.relation_split
     relations = tuple(
-        relation_target(relation_vectors(layer), mask, heads, split) for layer in compared
+        relation_target(relation_vectors(layer), mask, heads, split)
+        for layer in (compared if settings.relation_weight else ())
     )
-    cosines = sentence_cosines(hidden, mask)
+    if vectors is None:
+        cosines = sentence_cosines(mean_pool(outputs[-1].hidden.float(), mask))
+    else:
+        cosines = sentence_cosines(vectors)
+    hidden = outputs[-1].hidden if outputs else None
+    related = channel = None
+    if hidden is not None and settings.hidden_weight:
+        related = relation_target(hidden_vectors(hidden), mask, 1)
+    if hidden is not None and settings.channel_weight:
+        channel = hidden if channels is None else hidden[..., channels]
     return Target(
+        vectors if settings.vector_weight else None,
+        centre if settings.centred else None,
         relations,
         cosines,
         similarity_log_probabilities(cosines, settings.temperature),
-        relation_target(hidden_vectors(hidden), mask, 1) if settings.hidden_weight else None,
-        (hidden if channels is None else hidden[..., channels])
-        if settings.channel_weight
-        else None,
+        related,
+        channel,
     )
 
 
 def losses(
     settings: ObjectiveSettings,
     outputs: Sequence[Compared],
+    vectors: Tensor,
     target: Target,
     attention_mask: Tensor,
     teacher_layers: Sequence[int] = (),
@@ -118,34 +156,56 @@ def losses(
     Args:
         settings: The objective.
         outputs: What the student's layers computed; only the last is needed to compare the last.
+        vectors: The student's sentence vectors, in the teacher's width if they are compared with
+            the teacher's, [batch, width].
         target: From `make_target`.
         attention_mask: [batch, tokens].
         teacher_layers: If every layer is compared, for each of `outputs` the teacher's layer.
     """
     mask, hidden = attention_mask, outputs[-1].hidden
-    if settings.relation_layers == "every":
-        pairs = [(o, target.relations[t]) for o, t in zip(outputs, teacher_layers, strict=True)]
-    else:
-        pairs = [(outputs[-1], target.relations[-1])]
-    relations = [
-        relation_loss(relation_vectors(layer), wanted, settings.relation_loss)
-        for layer, wanted in pairs
-    ]
-    relation = torch.stack(relations).mean()
-    cosines = sentence_cosines(hidden, mask)
-    student = similarity_log_probabilities(cosines, settings.temperature)
-    similarity = similarity_loss(student, target.similarity)
-    total = settings.relation_weight * relation + settings.similarity_weight * similarity
-    if settings.cosine_weight:
-        total = total + settings.cosine_weight * cosine_loss(cosines, target.cosines)
+    found: Losses = {}
+    if target.vectors is not None:
+        found["vector"] = vector_loss(vectors, target.vectors, target.centre)
+    if settings.cosine_weight or settings.similarity_weight:
+        cosines = sentence_cosines(vectors)
+        if settings.cosine_weight:
+            found["cosine"] = cosine_loss(cosines, target.cosines)
+        if settings.similarity_weight:
+            student = similarity_log_probabilities(cosines, settings.temperature)
+            found["similarity"] = similarity_loss(student, target.similarity)
+    if target.relations:
+        if settings.relation_layers == "every":
+            pairs = [(o, target.relations[t]) for o, t in zip(outputs, teacher_layers, strict=True)]
+        else:
+            pairs = [(outputs[-1], target.relations[-1])]
+        found["relation"] = torch.stack(
+            [
+                relation_loss(relation_vectors(layer), wanted, settings.relation_loss)
+                for layer, wanted in pairs
+            ]
+        ).mean()
     if target.hidden is not None:
-        far = relation_loss(hidden_vectors(hidden), target.hidden)
-        total = total + settings.hidden_weight * far
+        found["hidden"] = relation_loss(hidden_vectors(hidden), target.hidden)
     if target.channels is not None:
         wanted = target.channels[..., : hidden.shape[-1]]
         error = ((hidden.float() - wanted.float()) ** 2).mean(-1)
         # Relative to the size of what is matched, so that the weight means the same everywhere.
         size = (wanted.float() ** 2).mean(-1)
         valid = mask.to(error.dtype)
-        total = total + settings.channel_weight * (error * valid).sum() / (size * valid).sum()
-    return Losses(relation, similarity, total)
+        found["channel"] = (error * valid).sum() / (size * valid).sum()
+    return found
+
+
+def vector_loss(vectors: Tensor, wanted: Tensor, centre: Tensor | None = None) -> Tensor:
+    """1 - cosine between a student's sentence vectors and the teacher's, a mean; a scalar.
+
+    Args:
+        vectors: The student's, [batch, width].
+        wanted: The teacher's, of length 1, same shape.
+        centre: The mean of the teacher's, [width], which is taken out of both.
+    """
+    found = F.normalize(vectors.float(), dim=-1)
+    wanted = wanted.float()
+    if centre is not None:
+        found, wanted = found - centre, wanted - centre
+    return 1 - F.cosine_similarity(found, wanted, dim=-1).mean()

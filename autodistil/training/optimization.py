@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from autodistil.models.sentence_vectors import TRAINED_MAP
 from autodistil.training.settings import TrainingSettings
 
 
 def build_optimizer(tensors: Mapping[str, Tensor], settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW over the tensors of a SuperLM: embeddings with a rate of their own, biases and
+    """AdamW over the tensors of a SuperLM: embeddings and map with rates of their own, biases and
     LayerNorms without decay.
 
     Args:
@@ -19,7 +20,7 @@ def build_optimizer(tensors: Mapping[str, Tensor], settings: TrainingSettings) -
     """
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, tensor in tensors.items():
-        share = settings.embedding_rate if "embeddings.weight" in name else 1.0
+        share = _share(name, settings)
         decay = settings.weight_decay if tensor.ndim > 1 else 0.0
         groups.setdefault((share, decay), []).append(tensor)
     return torch.optim.AdamW(
@@ -33,6 +34,13 @@ def build_optimizer(tensors: Mapping[str, Tensor], settings: TrainingSettings) -
     )
 
 
+def _share(name: str, settings: TrainingSettings) -> float:
+    """Rate of a tensor as a share of the peak rate."""
+    if "embeddings.weight" in name:
+        return settings.embedding_rate
+    return settings.map_rate if name.startswith(TRAINED_MAP) else 1.0
+
+
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, tokens_seen: int
 ) -> float:
@@ -44,7 +52,7 @@ def set_learning_rate(
         tokens_seen: Tokens seen before the step.
 
     Returns:
-        The rate of the step; embeddings have their share of it.
+        The rate of the step; embeddings and map have their share of it.
     """
     done = tokens_seen / settings.tokens
     warmup = settings.warmup

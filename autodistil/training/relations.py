@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.models.elastic import mean_pool
 from autodistil.training.settings import RelationLoss, RelationSplit
 
 HIDDEN_SCALE = 10.0
@@ -277,20 +276,19 @@ class _KullbackLeibler(torch.autograd.Function):
         return gradient * gradients[0].to(gradient.dtype), None
 
 
-def sentence_cosines(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """Cosine similarities between the mean-pooled vectors of a batch's sentences.
+def sentence_cosines(vectors: Tensor) -> Tensor:
+    """Cosine similarities between the vectors of a batch's sentences.
 
     Args:
-        hidden: Last hidden states, [batch, tokens, hidden].
-        attention_mask: [batch, tokens].
+        vectors: [batch, width].
 
     Returns:
         [batch, batch] in fp32.
     """
     # In bfloat16 a cosine is off by up to 0.004, which a small temperature would multiply.
-    with torch.autocast(hidden.device.type, enabled=False):
-        pooled = F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
-        return pooled @ pooled.T
+    with torch.autocast(vectors.device.type, enabled=False):
+        directions = F.normalize(vectors.float(), dim=-1)
+        return directions @ directions.T
 
 
 def similarity_log_probabilities(cosines: Tensor, temperature: float) -> Tensor:

@@ -5,15 +5,31 @@ resumed run sees what an unbroken one does.
 """
 
 import random
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from accelerate import Accelerator
 
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.cost import exact_macs
 from autodistil.text.corpus import Batch, TokenizedText
+from autodistil.text.passages import PassageBatches, Passages
 from autodistil.training.settings import Extreme, TrainingSettings
+
+
+class Task(NamedTuple):
+    """A batch and the students that are trained on it.
+
+    Attributes:
+        passages: Indices of its passages, [rows].
+        students: The students.
+    """
+
+    passages: npt.NDArray[np.int64]
+    students: tuple[Architecture, ...]
 
 
 class Sampler:
@@ -22,7 +38,8 @@ class Sampler:
     Args:
         settings: The settings.
         space: The sub-space.
-        text: Text to train on.
+        passages: The text to train on, divided.
+        texts: The same text in the tokens of each vocabulary of the sub-space; None: the only one.
         accelerator: Says which of how many processes this is, and its device.
     """
 
@@ -30,28 +47,45 @@ class Sampler:
         self,
         settings: TrainingSettings,
         space: SubSpace,
-        text: TokenizedText,
+        passages: Passages,
+        texts: Mapping[int | None, TokenizedText],
         accelerator: Accelerator,
     ) -> None:
-        self._settings, self._space, self._text = settings, space, text
+        self._settings, self._space = settings, space
+        self._passages, self._texts = passages, texts
         self._accelerator = accelerator
+        self._batches = PassageBatches(
+            passages, settings.batch_tokens, settings.neighbours, settings.seed
+        )
         self._strata = _strata(space, settings) if settings.stratified else []
 
-    def batch(self, step: int, part: int = 0) -> Batch:
-        """Batch of a step, of one of its parts, of this process."""
-        settings, accelerator = self._settings, self._accelerator
-        if settings.distinct_batches:
-            step %= settings.distinct_batches
-        # The length is one for the whole step, so that no process waits for the others.
-        length_rng = np.random.default_rng([settings.seed, step, 0])
-        weights = np.array(settings.length_weights) / sum(settings.length_weights)
-        length = int(length_rng.choice(settings.lengths, p=weights))
-        # Two processes draw what one would draw in two parts.
-        index = part * accelerator.num_processes + accelerator.process_index
-        rng = np.random.default_rng([settings.seed, step, index, 0])
-        rows = max(2, settings.batch_tokens // length)
-        batch = self._text.batch(rng, rows, length, settings.neighbours, settings.thinned)
-        device = accelerator.device
+    def tasks(self, step: int, part: int = 0) -> list[Task]:
+        """What this process trains in a step, or in one of its parts."""
+        students = self.students(step)
+        own = self._settings.batches == "own"
+        count = len(students) if own else 1
+        # Two processes read what one would read in two parts.
+        processes = self._accelerator.num_processes
+        parts = self._settings.accumulate * processes
+        index = step * parts + part * processes + self._accelerator.process_index
+        drawn = [self._batches.indices(index * count + number) for number in range(count)]
+        if not own:
+            return [Task(drawn[0], tuple(students))]
+        return [Task(rows, (student,)) for rows, student in zip(drawn, students, strict=True)]
+
+    def read(self, passages: npt.NDArray[np.int64], vocab: int | None) -> Batch:
+        """Passages in the tokens of a vocabulary, on the device.
+
+        Args:
+            passages: Their indices, [rows].
+            vocab: The vocabulary of the students that read them.
+        """
+        batch = self._texts[vocab].read(
+            self._passages.first[passages],
+            self._passages.end[passages],
+            max(self._settings.lengths),
+        )
+        device = self._accelerator.device
         return Batch(batch.input_ids.to(device), batch.attention_mask.to(device))
 
     def students(self, step: int) -> list[Architecture]:

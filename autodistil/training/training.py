@@ -1,26 +1,31 @@
 """Training of a SuperLM: task-agnostic distillation with the sandwich rule (paper, section 3.2).
 
-Every step draws batches, runs the teacher once on each, and sums the gradients of the largest, the
-smallest, and some random students. A step is a function of the settings, the step's number, and the
-weights; so a run resumed from a checkpoint goes on exactly as if it had never stopped.
+Every step sums the gradients of the largest, the smallest, and some random students. Where sentence
+vectors alone are compared, the teacher's were worked out before and no teacher runs; each student
+then reads a batch of its own, so that the same work reads more text. A step is a function of the
+settings, the step's number, and the weights; so a run resumed from a checkpoint goes on exactly as
+if it had never stopped.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from autodistil.errors import TrainingDiverged
-from autodistil.models.elastic import ElasticEncoder, LayerOutput
+from autodistil.errors import InvalidInput, TrainingDiverged
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.sentence_vectors import pool, to_teacher_space
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
-from autodistil.text.corpus import Batch, TokenizedText
+from autodistil.spaces.embedding import Pooling
+from autodistil.text.corpus import Batch
+from autodistil.text.passages import Passages, divide
+from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.checkpoint import (
     CHECKPOINT,
     Position,
@@ -31,18 +36,20 @@ from autodistil.training.checkpoint import (
 from autodistil.training.loss_curve import LOSSES, LossOfStudent, LossRow
 from autodistil.training.objective import (
     Compared,
-    Losses,
     Target,
+    active_terms,
     compared_layers,
     losses,
     make_target,
+    total,
 )
 from autodistil.training.optimization import build_optimizer, set_learning_rate
-from autodistil.training.sampling import Sampler
+from autodistil.training.precision import uses_bf16
+from autodistil.training.sampling import Sampler, Task
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.settings_check import check_settings
 from autodistil.training.start import Start, teacher_encoder
-from autodistil.training.teacher_cache import TeacherCache
+from autodistil.training.teacher_vectors import TeacherVectors
 
 
 class Trainer:
@@ -55,11 +62,12 @@ class Trainer:
         teacher: The teacher.
         space: The sub-space.
         start: Where the SuperLM starts, from `autodistil.training.start.cut_superlm`.
-        text: Text to train on.
+        texts: Text to train on.
         settings: The settings.
         folder: Of the checkpoint and the loss curve; a checkpoint that lies there is resumed.
         accelerator: Devices and processes; by default the CPU alone.
-        cache: Where the teacher's outputs are kept for runs on the same batches, if anywhere.
+        vectors: Folder where the teacher's sentence vectors are kept; by default `folder`. Runs
+            on the same text may share it.
 
     Attributes:
         superlm: The SuperLM that is trained.
@@ -78,32 +86,44 @@ class Trainer:
         teacher: Teacher,
         space: SubSpace,
         start: Start,
-        text: TokenizedText,
+        texts: Texts,
         settings: TrainingSettings,
         folder: Path,
         accelerator: Accelerator | None = None,
-        cache: Path | None = None,
+        vectors: Path | None = None,
     ) -> None:
         check_settings(settings, teacher, space)
         self._settings, self._folder = settings, folder
         self._accelerator = accelerator or Accelerator(cpu=True)
         self._device = self._accelerator.device
+        self._bf16 = uses_bf16(settings.precision, self._device)
         self._teacher_architecture = teacher.architecture
         self._teacher = teacher_encoder(teacher).to(self._device)
+        self._pooling = teacher.embedding.pooling if teacher.embedding else Pooling.MEAN
         self._compared = compared_layers(settings, teacher.architecture.layers)
         self._teacher_layers = start.teacher_layers
         self._channels = torch.tensor(start.channels, device=self._device)
         tensors = {name: tensor.clone() for name, tensor in start.tensors.items()}
-        self.superlm = ElasticEncoder(tensors, teacher.encoder, start.kept_layers, settings.dropout)
+        self.superlm = ElasticEncoder(
+            tensors, start.encoder, start.kept_layers, settings.dropout
+        )
         self.superlm.to(self._device)
-        self.sampler = Sampler(settings, space, text, self._accelerator)
+        passages = divide(
+            texts.own.train, settings.lengths, settings.length_weights, settings.seed
+        )
+        self.sampler = Sampler(settings, space, passages, texts.train, self._accelerator)
         self._optimizer = build_optimizer(self.superlm.tensors(), settings)
         self.step, self.tokens_seen = 0, 0
         self._identity = run_identity(
-            settings, space, teacher, text, start, self._accelerator.num_processes
+            settings, space, teacher, passages, start, self._accelerator.num_processes
         )
-        self._cache = TeacherCache(cache, teacher.sha256, self._compared) if cache else None
         folder.mkdir(parents=True, exist_ok=True)
+        self._vectors: TeacherVectors | None = None
+        self._centre: Tensor | None = None
+        if settings.vector_weight:
+            self._vectors = self._open_vectors(teacher, passages, texts, vectors or folder)
+            if settings.centred:
+                self._centre = self._vectors.centre().to(self._device)
         if (folder / CHECKPOINT).is_file():
             self.step, self.tokens_seen = read_checkpoint(
                 folder / CHECKPOINT,
@@ -111,6 +131,35 @@ class Trainer:
                 self.superlm.tensors(),
                 self._optimizer,
                 self._device,
+            )
+
+    def _open_vectors(
+        self, teacher: Teacher, passages: Passages, texts: Texts, folder: Path
+    ) -> TeacherVectors:
+        if teacher.embedding is None:
+            raise InvalidInput(
+                f"vector_weight: {teacher.name} is no sentence embedder (its folder has no "
+                "1_Pooling/config.json), so it has no sentence vectors to match; set it to 0."
+            )
+        longest = min(max(self._settings.lengths), teacher.embedding.max_seq_length)
+        name = f"teacher-{teacher.sha256[:12]}-{passages.sha256[:12]}-{longest}.f16"
+        return TeacherVectors(
+            self._teacher_vectors,
+            texts.own.train,
+            passages,
+            teacher.embedding.width,
+            longest,
+            folder / name,
+        )
+
+    @torch.inference_mode()
+    def _teacher_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        with self._autocast():
+            return self._teacher.vectors(
+                input_ids.to(self._device),
+                attention_mask.to(self._device),
+                self._teacher_architecture,
+                self._pooling,
             )
 
     def run(
@@ -158,18 +207,20 @@ class Trainer:
         """
         students = self.sampler.students(self.step)
         rate = set_learning_rate(self._optimizer, self._settings, self.tokens_seen)
-        sums = [(0.0, 0.0)] * len(students)
-        tokens = 0
-        for part in range(self._settings.accumulate):
-            batch = self.sampler.batch(self.step, part)
-            tokens += batch.tokens
-            for number, found in enumerate(self._backward(batch, students)):
-                relation, similarity = sums[number]
-                sums[number] = (relation + found[0], similarity + found[1])
+        terms, parts = active_terms(self._settings), self._settings.accumulate
+        sums = torch.zeros(len(students), len(terms), device=self._device)
+        tokens = torch.zeros((), dtype=torch.int64, device=self._device)
+        for part in range(parts):
+            found = []
+            for task in self.sampler.tasks(self.step, part):
+                tokens += self._backward(task, found)
+            sums += torch.stack(found) / parts
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.superlm.parameters(), self._settings.clip)
+        # One look at the device for all numbers of a step.
+        numbers = torch.cat([norm[None], sums.flatten()]).tolist()
         # Before the weights are touched, so that no checkpoint can hold what is no number.
-        if not all(map(math.isfinite, chain([norm.item()], *sums))):
+        if not all(map(math.isfinite, numbers)):
             raise TrainingDiverged(
                 f"Step {self.step + 1}: the loss is no number any more. Lower learning_rate, or "
                 "set precision to fp32, and train in another folder."
@@ -178,60 +229,78 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=False)
         self.step += 1
         self.tokens_seen += self._over_processes(tokens)
-        parts = self._settings.accumulate
+        rows = [numbers[i : i + len(terms)] for i in range(1, len(numbers), len(terms))]
         return LossRow(
             step=self.step,
             tokens=self.tokens_seen,
             learning_rate=rate,
             students=tuple(
-                LossOfStudent(
-                    name=student.name, relation=relation / parts, similarity=similarity / parts
-                )
-                for student, (relation, similarity) in zip(students, sums, strict=True)
+                LossOfStudent(name=student.name, losses=dict(zip(terms, row, strict=True)))
+                for student, row in zip(students, rows, strict=True)
             ),
         )
 
-    def _backward(
-        self, batch: Batch, students: list[Architecture]
-    ) -> Iterator[tuple[float, float]]:
-        """Add the gradients of the students on one batch; yields their losses."""
-        settings, mask = self._settings, batch.attention_mask
+    def _backward(self, task: Task, rows: list[Tensor]) -> Tensor:
+        """Add the gradients of the students of a task, and append the losses of each, [terms].
+
+        Returns:
+            Tokens of the batch, padding not counted; a scalar on the device.
+        """
+        settings = self._settings
         if settings.dropout:
             torch.manual_seed(1_000_003 * settings.seed + self.step)
-        with self._autocast():
-            target = make_target(settings, self._run_teacher(batch), mask, self._channels)
-        for student in students:
+        batches = {
+            vocab: self.sampler.read(task.passages, vocab)
+            for vocab in {student.vocab for student in task.students}
+        }
+        first = batches[task.students[0].vocab]
+        target = self._target(task, first)
+        for student in task.students:
+            batch = batches[student.vocab]
             with self._autocast():
-                outputs = self.superlm.outputs(batch.input_ids, mask, student)
-                found = self._losses(outputs, student, target, mask)
-            torch.autograd.backward(found.total / settings.accumulate)
-            if settings.in_place and student is students[0]:
-                with torch.no_grad(), self._autocast():
-                    detached = _detach(outputs[-1])
-                    target = make_target(settings, [detached], mask)
-            yield found.relation.item(), found.similarity.item()
+                outputs = self.superlm.outputs(batch.input_ids, batch.attention_mask, student)
+                layers = self.superlm.kept_layers[student.layers]
+                found = losses(
+                    settings,
+                    outputs,
+                    self._student_vectors(outputs[-1].hidden, batch, student),
+                    target,
+                    batch.attention_mask,
+                    [self._teacher_layers[i] for i in layers],
+                )
+            torch.autograd.backward(total(settings, found) / settings.accumulate)
+            rows.append(torch.stack([loss.detach().float() for loss in found.values()]))
+        return first.attention_mask.sum()
 
-    def _losses(
-        self, outputs: list[LayerOutput], student: Architecture, target: Target, mask: Tensor
-    ) -> Losses:
-        layers = self.superlm.kept_layers[student.layers]
-        return losses(
-            self._settings, outputs, target, mask, [self._teacher_layers[i] for i in layers]
-        )
+    def _student_vectors(self, hidden: Tensor, batch: Batch, student: Architecture) -> Tensor:
+        pooled = pool(hidden, batch.attention_mask, self._pooling)
+        if self._vectors is None:
+            return pooled
+        return to_teacher_space(pooled, self.superlm.tensors(), student)
 
-    def _run_teacher(self, batch: Batch) -> Sequence[Compared]:
-        def run() -> Sequence[Compared]:
+    def _target(self, task: Task, batch: Batch) -> Target:
+        vectors = None
+        if self._vectors is not None:
+            vectors = self._vectors.fetch(task.passages).to(self._device)
+        outputs: Sequence[Compared] = ()
+        if vectors is None or self._settings.compares_tokens:
             with torch.no_grad(), self._autocast():
-                outputs = self._teacher.outputs(
+                every = self._teacher.outputs(
                     batch.input_ids, batch.attention_mask, self._teacher_architecture
                 )
-            return [outputs[layer] for layer in self._compared]
-
-        return self._cache.fetch(batch, run) if self._cache else run()
+            outputs = [every[layer] for layer in self._compared]
+        with self._autocast():
+            return make_target(
+                self._settings,
+                batch.attention_mask,
+                outputs,
+                self._channels,
+                vectors,
+                self._centre,
+            )
 
     def _autocast(self) -> AbstractContextManager[object]:
-        enabled = self._settings.precision == "bf16"
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16)
 
     def _average_gradients(self) -> None:
         if self._accelerator.num_processes == 1:
@@ -241,10 +310,10 @@ class Trainer:
         flat = self._accelerator.reduce(torch.nn.utils.parameters_to_vector(gradients), "mean")
         torch.nn.utils.vector_to_parameters(flat, gradients)
 
-    def _over_processes(self, tokens: int) -> int:
-        if self._accelerator.num_processes == 1:
-            return tokens
-        return int(self._accelerator.reduce(torch.tensor(tokens, device=self._device), "sum"))
+    def _over_processes(self, tokens: Tensor) -> int:
+        if self._accelerator.num_processes > 1:
+            tokens = self._accelerator.reduce(tokens, "sum")
+        return int(tokens)
 
     def save(self) -> None:
         """Write the checkpoint; the old one stays until the new one is whole."""
@@ -255,10 +324,6 @@ class Trainer:
             self.superlm.tensors(),
             self._optimizer,
         )
-
-
-def _detach(output: LayerOutput) -> LayerOutput:
-    return LayerOutput(*(tensor.detach() for tensor in output))
 
 
 def _truncate_losses(path: Path, step: int) -> None:

@@ -1,0 +1,47 @@
+"""What makes an encoder a sentence embedder: how it pools, and what its users rely on."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autodistil.spaces.architecture import Size
+
+_Text = Annotated[str, Field(max_length=10_000)]
+
+
+class Pooling(StrEnum):
+    """How token vectors become a sentence's vector.
+
+    `mean`: their average. `cls`: the vector of the first token.
+    """
+
+    MEAN = "mean"
+    CLS = "cls"
+
+
+class SentenceEmbedding(BaseModel):
+    """A sentence embedder's settings, which its students keep.
+
+    Attributes:
+        width: Of its sentence vectors.
+        pooling: How it pools.
+        normalize: Whether its vectors are brought to length 1.
+        max_seq_length: Tokens that a text may have; longer ones are cut.
+        do_lower_case: Whether sentence-transformers lowers the text before it is tokenised; the
+            tokenizer may do so on its own.
+        prompts: Prompts by name, which users put before their texts.
+        default_prompt_name: The prompt that is used if none is named.
+        similarity: The function that its users compare vectors by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: Size
+    pooling: Pooling
+    normalize: bool
+    max_seq_length: Size
+    do_lower_case: bool = False
+    prompts: dict[_Text, _Text] = Field(default_factory=dict)
+    default_prompt_name: _Text | None = None
+    similarity: Annotated[str, Field(pattern=r"^[a-z_]{1,30}$")] = "cosine"
