@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.mixture import Sizes
 from autodistil.spaces.tensors import EncoderConfig, layer_tensor
 
 KeptLayers = Mapping[int, tuple[int, ...]]
@@ -78,7 +77,7 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Sizes,
+        architecture: Architecture,
         token_type_ids: Tensor | None = None,
     ) -> LayerOutput:
         """Run the student `architecture` and return what its last layer computed.
@@ -95,7 +94,7 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Sizes,
+        architecture: Architecture,
         token_type_ids: Tensor | None = None,
     ) -> list[LayerOutput]:
         """Run the student `architecture` and return what each of its layers computed.
@@ -109,9 +108,8 @@ class ElasticEncoder(nn.Module):
         hidden = self.embed(input_ids, architecture.hidden, token_type_ids)
         mask = attention_mask[:, None, None, :].bool()
         outputs = []
-        stored = self.kept_layers[architecture.layers]
-        for layer, sizes in zip(stored, architecture.per_layer, strict=True):
-            outputs.append(self.layer(hidden, mask, layer, sizes))
+        for layer in self.kept_layers[architecture.layers]:
+            outputs.append(self.layer(hidden, mask, layer, architecture))
             hidden = outputs[-1].hidden
         return outputs
 
