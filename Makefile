@@ -119,11 +119,6 @@ bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs
 ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (hours); needs DATA, CORPUS
 	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
 
-.PHONY: mixtures
-mixtures: $(TRAIN_INSTALLED) ## What per-layer mixtures gain over the shipped students (hours); needs CORPUS=text-folder
-	$(BIN)/python benchmarks/mixtures.py models_store/superlms/* --teacher "$(TEACHER)" \
-	  --corpus "$(CORPUS)" --pictures docs/pictures
-
 .PHONY: baselines
 baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder
 	$(BIN)/python benchmarks/baselines.py --teacher "$(TEACHER)" --data "$(DATA)" --out build/baselines

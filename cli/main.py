@@ -15,7 +15,6 @@ from cli import (
     extract,
     front,
     keys,
-    mixtures,
     output,
     request,
     rescore,
@@ -42,7 +41,6 @@ for module in (up, train, rescore, search, front, extract, evaluate, space, requ
 app.add_typer(device.app, name="device")
 app.add_typer(superlm.app, name="superlm")
 app.add_typer(keys.app, name="keys")
-app.add_typer(mixtures.app, name="mixtures")
 
 _BUDGET_PROBLEMS = (
     "infeasible-budget",

@@ -6,7 +6,7 @@ The teacher runs once per batch. Students of equal width are one pass, see
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -58,18 +58,14 @@ def held_out_batches(
 
 def hash_batches(batches: Sequence[Batch]) -> str:
     """sha256 over the tokens of some batches, row by row."""
-    return hashlib.sha256(batch_bytes(batches)).hexdigest()
+    digest = hashlib.sha256()
+    for batch in batches:
+        for tensor in (batch.input_ids, batch.attention_mask):
+            digest.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def batch_bytes(batches: Sequence[Batch]) -> bytes:
-    """The shapes and tokens of some batches, row by row, for hashes of what depends on them."""
-    return b"".join(
-        f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes()
-        for batch in batches
-        for tensor in (batch.input_ids, batch.attention_mask)
-    )
-
-
+@torch.inference_mode()
 def evaluate_students(
     superlm: ElasticEncoder,
     students: Iterable[Architecture],
@@ -95,47 +91,8 @@ def evaluate_students(
         log: A file that keeps every score as it is found; with it, an evaluation that was killed
             goes on where it was.
     """
-    chosen = list(students)
-    networks = {student.name: network_of(student, superlm.kept_layers) for student in chosen}
-    found = evaluate_networks(
-        superlm,
-        networks,
-        teacher,
-        network_of(teacher_architecture, teacher.kept_layers),
-        batches,
-        objective,
-        on_student,
-        neighbours,
-        log,
-    )
-    return {student: found[student.name] for student in chosen}
-
-
-@torch.inference_mode()
-def evaluate_networks(
-    superlm: ElasticEncoder,
-    networks: Mapping[str, Network],
-    teacher: ElasticEncoder,
-    teacher_network: Network,
-    batches: Sequence[Batch],
-    objective: ObjectiveSettings,
-    on_network: Callable[[], None] = lambda: None,
-    neighbours: int = NEIGHBOURS,
-    log: Path | None = None,
-) -> dict[str, Signals]:
-    """The same for any networks inside a SuperLM, their layers of different sizes or not.
-
-    Args:
-        superlm: The SuperLM.
-        networks: By name.
-        teacher: The teacher.
-        teacher_network: All of the teacher.
-        batches: Held-out text.
-        objective: Relation heads and their split, and the temperature of similarities.
-        on_network: Called whenever the signals of a network on one batch are known.
-        neighbours: Rows of a batch that follow each other in the text.
-        log: A file that keeps every score as it is found.
-    """
+    networks = {student: network_of(student, superlm.kept_layers) for student in students}
+    teacher_network = network_of(teacher_architecture, teacher.kept_layers)
     packed = [PackedBatch.of(batch) for batch in batches]
 
     @cache  # one teacher for all widths; as large as its relations
@@ -146,29 +103,28 @@ def evaluate_networks(
         return TeacherOutputs(packed[number], last, objective, neighbours)
 
     by_width = defaultdict(list)
-    for name, network in networks.items():
-        by_width[network.hidden, network.head_width].append(name)
+    for student in networks:
+        by_width[student.hidden, student.head_width].append(student)
     identity = ""
     if log is not None:
         identity = _identity(superlm, teacher, teacher_network, batches, objective, neighbours)
     with ScoreLog(log, identity) as scores:
-        for names in by_width.values():
-            shared = SharedForward.of(superlm, networks[names[0]])
+        for alike in by_width.values():
+            shared = SharedForward.of(superlm, networks[alike[0]])
             for number, batch in enumerate(packed):
-                wanted = defaultdict(list)
-                for name in names:
-                    if scores.get(name, number) is None:
-                        wanted[networks[name].path].append(name)
+                wanted = {}
+                for student in alike:
+                    if scores.get(student.name, number) is None:
+                        wanted[networks[student].path] = student
                     else:
-                        on_network()
+                        on_student()
                 for path, last in shared.run(batch, wanted):
                     signals = teacher_outputs(number).compare(last)
-                    for name in wanted[path]:
-                        scores.add(name, number, signals)
-                        on_network()
+                    scores.add(wanted[path].name, number, signals)
+                    on_student()
         return {
-            name: _mean([scores.get(name, number) for number in range(len(packed))])
-            for name in networks
+            student: _mean([scores.get(student.name, number) for number in range(len(packed))])
+            for student in networks
         }
 
 
@@ -185,7 +141,7 @@ def _identity(
     objective: ObjectiveSettings,
     neighbours: int,
 ) -> str:
-    """Hash of everything that the signals of a network depend on."""
+    """Hash of everything that the signals of a student depend on."""
     facts = f"{_KIND} {teacher_network} {objective.measured.model_dump_json()} {neighbours}"
     digest = hashlib.sha256(facts.encode())
     for encoder in (superlm, teacher):

@@ -53,7 +53,7 @@ class LastLayer(NamedTuple):
 
 
 def network_of(architecture: Architecture, kept_layers: KeptLayers) -> Network:
-    """The network of a student whose layers are all of the same sizes."""
+    """The layers that a student runs, and how much of each."""
     path = tuple(
         Step(layer, architecture.heads, architecture.intermediate)
         for layer in kept_layers[architecture.layers]
@@ -86,9 +86,9 @@ class SharedForward:
 
         Args:
             batch: The rows.
-            paths: The students; paths that occur twice are run once.
+            paths: The students, each once.
         """
-        ordered = sorted(set(paths))  # equal beginnings stand together
+        ordered = sorted(paths)  # equal beginnings stand together
         yield from self._descend(batch, self._embed(batch), ordered, 0)
 
     def _embed(self, batch: PackedBatch) -> Tensor:

@@ -13,9 +13,9 @@ from isal import igzip
 
 from autodistil.errors import ParityFailure
 from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.model_card import student_card
+from autodistil.extraction.model_card import model_card
 from autodistil.extraction.receipt import Parity
-from autodistil.spaces.mixture import Mixture, Sizes
+from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.spec import FileEntry
 from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM
@@ -45,28 +45,9 @@ def export_transformers(
     Returns:
         Size and hash of every file written.
     """
-    card = student_card(superlm, candidate)
-    return write_model_folder(superlm, candidate.architecture, tensors, card, folder)
-
-
-def write_model_folder(
-    superlm: SuperLM,
-    architecture: Sizes,
-    tensors: "dict[str, Tensor]",
-    card: str,
-    folder: Path,
-) -> dict[str, FileEntry]:
-    """The same for any encoder cut out of a SuperLM, with a model card of the caller's.
-
-    Args:
-        superlm: The SuperLM.
-        architecture: The sizes of the encoder.
-        tensors: Its tensors, by the names of `tensor_shapes`.
-        card: Content of `README.md`.
-        folder: An empty or missing folder.
-    """
     from safetensors.torch import save_file
 
+    architecture = candidate.architecture
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     _write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
@@ -77,7 +58,7 @@ def write_model_folder(
         shutil.copyfile(source, folder / _MODEL_FILE)
     if superlm.spec.pooling == "mean":
         _write_sentence_transformers(architecture.hidden, folder)
-    (folder / "README.md").write_text(card)
+    (folder / "README.md").write_text(model_card(superlm, candidate))
     return {
         path.relative_to(folder).as_posix(): FileEntry.of(path)
         for path in sorted(folder.rglob("*"))
@@ -90,15 +71,15 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def model_config(architecture: Sizes, encoder: EncoderConfig) -> dict[str, Any]:
+def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str, Any]:
     """A student's `config.json`."""
     config: dict[str, Any] = {
         "architectures": ["BertModel"],
         "model_type": "bert",
         "hidden_size": architecture.hidden,
         "num_hidden_layers": architecture.layers,
-        "num_attention_heads": max(sizes.heads for sizes in architecture.per_layer),
-        "intermediate_size": max(sizes.intermediate for sizes in architecture.per_layer),
+        "num_attention_heads": architecture.heads,
+        "intermediate_size": architecture.intermediate,
         "vocab_size": encoder.vocab_size,
         "max_position_embeddings": encoder.max_position_embeddings,
         "type_vocab_size": encoder.type_vocab_size,
@@ -122,9 +103,6 @@ def model_config(architecture: Sizes, encoder: EncoderConfig) -> dict[str, Any]:
                 "AutoModel": f"{module}.StudentModel",
             },
         }
-    if isinstance(architecture, Mixture) and not architecture.stock:
-        config["layer_heads"] = list(architecture.heads)
-        config["layer_intermediate_sizes"] = list(architecture.intermediate)
     return config
 
 
@@ -145,7 +123,7 @@ def _write_sentence_transformers(hidden: int, folder: Path) -> None:
 
 def check_parity(
     superlm: SuperLM,
-    architecture: Sizes,
+    architecture: Architecture,
     folder: Path,
     reference: "ElasticEncoder",
     seed: int = 0,
@@ -185,7 +163,7 @@ def check_parity(
 def compare_with_superlm(
     run: "Callable[[Tensor, Tensor], Tensor]",
     superlm: SuperLM,
-    architecture: Sizes,
+    architecture: Architecture,
     reference: "ElasticEncoder",
     tolerance: float,
     seed: int = 0,

@@ -16,7 +16,6 @@ from transformers.activations import ACT2FN
 from autodistil.models.sentence_vectors import pool, to_teacher_space
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import Pooling
-from autodistil.spaces.mixture import Sizes
 from autodistil.spaces.tensors import EncoderConfig, layer_tensor
 
 KeptLayers = Mapping[int, tuple[int, ...]]
@@ -80,7 +79,7 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Sizes,
+        architecture: Architecture,
         token_type_ids: Tensor | None = None,
     ) -> LayerOutput:
         """Run the student `architecture` and return what its last layer computed.
@@ -97,7 +96,7 @@ class ElasticEncoder(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        architecture: Sizes,
+        architecture: Architecture,
         token_type_ids: Tensor | None = None,
     ) -> list[LayerOutput]:
         """Run the student `architecture` and return what each of its layers computed.
@@ -111,9 +110,8 @@ class ElasticEncoder(nn.Module):
         hidden = self.embed(input_ids, architecture.hidden, token_type_ids)
         mask = attention_mask[:, None, None, :].bool()
         outputs = []
-        stored = self.kept_layers[architecture.layers]
-        for layer, sizes in zip(stored, architecture.per_layer, strict=True):
-            outputs.append(self.layer(hidden, mask, layer, sizes))
+        for layer in self.kept_layers[architecture.layers]:
+            outputs.append(self.layer(hidden, mask, layer, architecture))
             hidden = outputs[-1].hidden
         return outputs
 

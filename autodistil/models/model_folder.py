@@ -10,7 +10,6 @@ from autodistil.errors import InvalidInput, UnsupportedTeacher
 from autodistil.models.teacher import is_mean_pooled, read_sizes
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
-from autodistil.spaces.mixture import Mixture, Sizes
 from autodistil.spaces.tensors import EncoderConfig
 
 if TYPE_CHECKING:
@@ -96,24 +95,16 @@ def read_facts(folder: Path) -> ModelFacts:
         architecture, encoder = _read_sizes(config)
     except UnsupportedTeacher:
         return ModelFacts(digest.hexdigest(), None, None)
-    counted = cost(architecture, encoder, architecture.per_layer[0].heads)
+    counted = cost(architecture, encoder, architecture.heads)
     return ModelFacts(digest.hexdigest(), counted.macs, counted.params)
 
 
-def _read_sizes(config: dict[str, Any]) -> tuple[Sizes, EncoderConfig]:
+def _read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
     if config.get("model_type") != _STUDENT:
         return read_sizes(config)
     # One head as wide as the model passes where the student's own heads would not.
     architecture, encoder = read_sizes({**config, "model_type": "bert", "num_attention_heads": 1})
     try:
-        if config.get("layer_heads") and config.get("layer_intermediate_sizes"):
-            mixture = Mixture(
-                hidden=architecture.hidden,
-                head_width=config["head_width"],
-                heads=config["layer_heads"],
-                intermediate=config["layer_intermediate_sizes"],
-            )
-            return mixture, encoder
         heads = {"heads": config["num_attention_heads"], "head_width": config["head_width"]}
         return Architecture.model_validate({**architecture.model_dump(), **heads}), encoder
     except (KeyError, ValueError) as error:

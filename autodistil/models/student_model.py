@@ -1,7 +1,6 @@
-"""Model class of a student that a plain BERT cannot hold.
+"""Model class of a student whose heads are not hidden / heads wide (head policy `teacher`).
 
-Its heads are not hidden / heads wide (head policy `teacher`), or its layers differ in their heads
-and FFN width (a mixture). This file travels with it, because `transformers` has no such BERT.
+This file travels with it, because `transformers` has no such BERT.
 Load it with `AutoModel.from_pretrained(folder, trust_remote_code=True)`.
 """
 
@@ -13,38 +12,27 @@ from transformers.models.bert.modeling_bert import BertSelfAttention
 
 
 class StudentConfig(BertConfig):  # type: ignore[no-untyped-call]  # transformers is half typed
-    """A BERT config with the width of a head, and sizes for each layer where they differ.
+    """A BERT config with the width of a head.
 
     Args:
         head_width: Width of a head.
-        layer_heads: Heads of each layer; by default `num_attention_heads` in all.
-        layer_intermediate_sizes: FFN width of each layer; by default `intermediate_size` in all.
         kwargs: Those of `BertConfig`.
     """
 
     model_type = "autodistil-bert"
 
-    def __init__(
-        self,
-        head_width: int = 64,
-        layer_heads: list[int] | None = None,
-        layer_intermediate_sizes: list[int] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, head_width: int = 64, **kwargs: Any) -> None:
         self.head_width = head_width
-        self.layer_heads = layer_heads
-        self.layer_intermediate_sizes = layer_intermediate_sizes
         super().__init__(**kwargs)
 
 
 class StudentSelfAttention(BertSelfAttention):
     """Self-attention with any number of heads of the config's width."""
 
-    def __init__(self, config: StudentConfig, layer_idx: int, heads: int) -> None:
+    def __init__(self, config: StudentConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx=layer_idx)  # type: ignore[no-untyped-call]
-        self.num_attention_heads = heads
         self.attention_head_size = config.head_width
-        self.all_head_size = heads * config.head_width
+        self.all_head_size = self.num_attention_heads * config.head_width
         self.scaling = config.head_width**-0.5
         self.query = nn.Linear(config.hidden_size, self.all_head_size)
         self.key = nn.Linear(config.hidden_size, self.all_head_size)
@@ -52,7 +40,7 @@ class StudentSelfAttention(BertSelfAttention):
 
 
 class StudentModel(BertModel):  # type: ignore[no-untyped-call]
-    """BERT with heads of the config's width, and sizes of its own in each layer."""
+    """BERT with heads of the config's width."""
 
     config_class = StudentConfig
 
@@ -61,14 +49,8 @@ class StudentModel(BertModel):  # type: ignore[no-untyped-call]
         config.embedding_size = config.hidden_size
         super().__init__(config, add_pooling_layer=add_pooling_layer)
         layers: Any = self.encoder.layer
-        heads = config.layer_heads or [config.num_attention_heads] * len(layers)
-        widths = config.layer_intermediate_sizes or [config.intermediate_size] * len(layers)
-        if not len(heads) == len(widths) == len(layers):
-            raise ValueError("the config must have heads and an FFN width for every layer")
         for index, layer in enumerate(layers):
-            attention = StudentSelfAttention(config, index, heads[index])
+            attention = StudentSelfAttention(config, index)
             layer.attention.self = attention
             layer.attention.output.dense = nn.Linear(attention.all_head_size, config.hidden_size)
-            layer.intermediate.dense = nn.Linear(config.hidden_size, widths[index])
-            layer.output.dense = nn.Linear(widths[index], config.hidden_size)
         self.post_init()  # type: ignore[no-untyped-call]

@@ -73,11 +73,6 @@ class Architecture(BaseModel):
         return self.attention_width == self.hidden
 
     @property
-    def per_layer(self) -> tuple["Architecture", ...]:
-        """The sizes of each layer in turn; here all are alike, see `autodistil.spaces.mixture`."""
-        return (self,) * self.layers
-
-    @property
     def name(self) -> str:
         """For example `L4-H128-A4x32-F448`, or with a vocabulary of its own
         `L4-H128-A4x32-F448-V8000`; `Architecture.parse` reads it back.

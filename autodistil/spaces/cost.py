@@ -7,13 +7,12 @@ A budget is enforced on the exact cost.
 """
 
 import json
-from collections import Counter
 from math import prod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from autodistil.spaces.mixture import Sizes
+from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
 
 SEQUENCE_LENGTH = 128
@@ -49,7 +48,7 @@ class Cost(BaseModel):
 
 
 def cost(
-    architecture: Sizes,
+    architecture: Architecture,
     encoder: EncoderConfig,
     teacher_heads: int,
     sequence_length: int = SEQUENCE_LENGTH,
@@ -74,19 +73,17 @@ def cost(
     )
 
 
-def exact_macs(architecture: Sizes, sequence_length: int = SEQUENCE_LENGTH) -> int:
+def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH) -> int:
     """MACs of the encoder's layers: projections, attention scores and values, FFN."""
-    n, hidden, total = sequence_length, architecture.hidden, 0
-    for sizes, layers in Counter(architecture.per_layer).items():
-        projections = 4 * n * hidden * sizes.attention_width
-        scores_and_values = 2 * n * n * sizes.attention_width
-        ffn = 2 * n * hidden * sizes.intermediate
-        total += layers * (projections + scores_and_values + ffn)
-    return total
+    n, hidden = sequence_length, architecture.hidden
+    projections = 4 * n * hidden * architecture.attention_width
+    scores_and_values = 2 * n * n * architecture.attention_width
+    ffn = 2 * n * hidden * architecture.intermediate
+    return architecture.layers * (projections + scores_and_values + ffn)
 
 
 def weights_file_bytes(
-    architecture: Sizes, encoder: EncoderConfig, dtype: DType = "float32"
+    architecture: Architecture, encoder: EncoderConfig, dtype: DType = "float32"
 ) -> int:
     """Exact size in bytes of the student's `model.safetensors`, header included.
 
@@ -109,22 +106,18 @@ def weights_file_bytes(
     return 8 + -(-length // 8) * 8 + offset
 
 
-def _paper_params(architecture: Sizes, encoder: EncoderConfig, teacher_heads: int) -> int:
+def _paper_params(architecture: Architecture, encoder: EncoderConfig, teacher_heads: int) -> int:
     h = architecture.hidden
-    total: float = h * (
+    embeddings = h * (
         encoder.vocab_size + encoder.max_position_embeddings + encoder.type_vocab_size + 2
     )
-    for sizes, layers in Counter(architecture.per_layer).items():
-        attention = h * h + 3 * h * h * sizes.heads / teacher_heads + 6 * h
-        ffn = 2 * h * sizes.intermediate + sizes.intermediate + 3 * h
-        total += layers * (attention + ffn)
-    return round(total + h * h + 2 * h)
+    attention = h * h + 3 * h * h * architecture.heads / teacher_heads + 6 * h
+    ffn = 2 * h * architecture.intermediate + architecture.intermediate + 3 * h
+    return round(embeddings + architecture.layers * (attention + ffn) + h * h + 2 * h)
 
 
-def _paper_macs(architecture: Sizes, teacher_heads: int, n: int) -> int:
-    h, total = architecture.hidden, 0.0
-    for sizes, layers in Counter(architecture.per_layer).items():
-        attention = (3 * n * h * h + 2 * n * n * h) * sizes.heads / teacher_heads + n * h * h
-        ffn = 2 * n * h * sizes.intermediate
-        total += layers * (attention + ffn)
-    return round(total + n * h * h + 2 * h)
+def _paper_macs(architecture: Architecture, teacher_heads: int, n: int) -> int:
+    h = architecture.hidden
+    attention = (3 * n * h * h + 2 * n * n * h) * architecture.heads / teacher_heads + n * h * h
+    ffn = 2 * n * h * architecture.intermediate
+    return round(architecture.layers * (attention + ffn) + n * h * h + 2 * h)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.cost import Cost, cost
-from autodistil.spaces.mixture import Sizes
 from autodistil.spaces.tensors import EncoderConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -128,6 +127,6 @@ class SuperLMSpec(_Strict):
         """What the teacher costs: the whole of which relative limits are shares."""
         return self.cost_of(self.teacher.architecture)
 
-    def cost_of(self, sizes: Sizes) -> Cost:
+    def cost_of(self, sizes: Architecture) -> Cost:
         """What an encoder of these sizes costs, with the vocabulary of all students."""
         return cost(sizes, self.encoder, self.teacher.architecture.heads)

@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.spaces.architecture import Architecture, Size
-from autodistil.spaces.mixture import Sizes
 
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.+)")
 
@@ -33,7 +32,7 @@ class EncoderConfig(BaseModel):
         return self
 
 
-def tensor_shapes(architecture: Sizes, encoder: EncoderConfig) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(architecture: Architecture, encoder: EncoderConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of an encoder with pooler, in a fixed order."""
     hidden = architecture.hidden
     shapes: dict[str, tuple[int, ...]] = {
@@ -46,8 +45,9 @@ def tensor_shapes(architecture: Sizes, encoder: EncoderConfig) -> dict[str, tupl
         "embeddings.LayerNorm.weight": (hidden,),
         "embeddings.LayerNorm.bias": (hidden,),
     }
-    for layer, sizes in enumerate(architecture.per_layer):
-        for part, shape in _layer_shapes(sizes).items():
+    of_a_layer = _layer_shapes(architecture)
+    for layer in range(architecture.layers):
+        for part, shape in of_a_layer.items():
             shapes[layer_tensor(layer, part)] = shape
     shapes["pooler.dense.weight"] = (hidden, hidden)
     shapes["pooler.dense.bias"] = (hidden,)

@@ -10,8 +10,6 @@ from safetensors import SafetensorError, safe_open
 
 from autodistil.errors import InvalidBundle, InvalidInput
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.mixture import Mixture, Sizes
-from autodistil.spaces.mixture_space import MixtureSpace
 from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 
@@ -33,21 +31,6 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
             f"{architecture.name} is not a student of {superlm.spec.reference}; "
             f"its sub-space is {superlm.spec.space.model_dump_json()}."
         )
-    return _slice(superlm, architecture)
-
-
-def slice_mixture(superlm: SuperLM, mixture: Mixture) -> "dict[str, Tensor]":
-    """Tensors of a mixture in fp32, by the names of `tensor_shapes`.
-
-    Raises:
-        InvalidInput: The mixture is not one of this SuperLM.
-        InvalidBundle: The weights vanished or changed since the bundle was opened.
-    """
-    MixtureSpace.of(superlm.spec).check(mixture, superlm.spec.reference)
-    return _slice(superlm, mixture)
-
-
-def _slice(superlm: SuperLM, architecture: Sizes) -> "dict[str, Tensor]":
     kept = superlm.spec.kept_layers[architecture.layers]
     tensors: dict[str, Tensor] = {}
     try:

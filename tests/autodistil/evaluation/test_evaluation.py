@@ -7,8 +7,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from autodistil.errors import InvalidInput
-from autodistil.evaluation.evaluation import evaluate_networks, evaluate_students, held_out_batches
-from autodistil.evaluation.shared_forward import Network, Step, network_of
+from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
 from autodistil.evaluation.signals import Signals
 from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
 from autodistil.models.teacher import Teacher
@@ -145,42 +144,6 @@ def test_sharing_changes_nothing_whatever_layers_are_kept(
         with torch.no_grad():
             expected = alone(superlm, student, teacher, batches, measure)
         assert values(signals) == pytest.approx(expected, rel=1e-4)
-
-
-def test_layers_of_one_student_may_be_of_different_sizes(teacher: Teacher) -> None:
-    tensors = random_tensors(FREE_SPACE.largest, teacher.encoder)
-    superlm = ElasticEncoder(tensors, teacher.encoder, {3: (0, 1, 2)})
-    steps = [Step(layer, heads, ffn) for layer in range(3) for heads in (1, 3) for ffn in (8, 80)]
-    paths = [
-        (first, second, steps[-1]) for first in steps[:4] for second in steps[4:8]
-    ] + [(steps[0], steps[4]), (steps[0],)]  # fmt: skip
-    networks = {str(path): Network(40, 16, path) for path in paths}
-    networks["again"] = networks[str(paths[0])]
-    networks["narrow"] = Network(24, 16, paths[0])
-    encoder, batches = teacher_encoder(teacher), two_batches(teacher)
-    target = network_of(teacher.architecture, encoder.kept_layers)
-    found = evaluate_networks(superlm, networks, encoder, target, batches, MEASURE, neighbours=RUN)
-    assert found["again"] == found[str(paths[0])]
-    assert len(set(found.values())) == len(networks) - 1
-    for name, network in networks.items():
-        expected = []
-        for batch in batches:
-            mask = batch.attention_mask
-            with torch.no_grad():
-                hidden = superlm.embed(batch.input_ids, network.hidden)
-                for step in network.path:
-                    sizes = Architecture(
-                        layers=1,
-                        hidden=network.hidden,
-                        heads=step.heads,
-                        head_width=16,
-                        intermediate=step.intermediate,
-                    )
-                    output = superlm.layer(hidden, mask[:, None, None].bool(), step.layer, sizes)
-                    hidden = output.hidden
-                wanted = encoder(batch.input_ids, mask, teacher.architecture)
-                expected.append(compare(output, wanted, mask))
-        assert values(found[name]) == pytest.approx(list(np.mean(expected, 0)), rel=1e-4)
 
 
 def test_progress_is_told_once_per_student_and_batch(teacher: Teacher) -> None:

@@ -1,1 +1,0 @@
-"""Students whose layers differ, out of the same SuperLM, found by evolution."""
