@@ -27,14 +27,20 @@ _MATRICES = 6
 
 
 def spread(space: SubSpace) -> list[Architecture]:
-    """Students that stand for all: the ends of depth, FFN ratio, and heads at every width."""
+    """Students that stand for all: the ends of depth, FFN ratio, and heads at every width, with the
+    largest vocabulary.
+    """
     ends = {
         "layers": {space.layers[0], space.layers[-1]},
         "percent": {space.ffn_percent[0], space.ffn_percent[-1]},
     }
     chosen = []
     for hidden in space.hidden:
-        same = [student for student in space.students() if student.hidden == hidden]
+        same = [
+            student
+            for student in space.students()
+            if student.hidden == hidden and student.vocab == space.largest.vocab
+        ]
         heads = {min(s.heads for s in same), max(s.heads for s in same)}
         chosen += [
             student

@@ -4,7 +4,7 @@ import math
 
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.training.settings import TrainingSettings
 
 
@@ -20,6 +20,30 @@ def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace
         InvalidInput: Says which setting, and what would do.
     """
     sizes = teacher.architecture
+    if settings.compares_tokens and space.vocab:
+        raise InvalidInput(
+            "relation_weight, hidden_weight and channel_weight compare tokens with the teacher's, "
+            "which students with a vocabulary of their own do not share; set them to 0, or leave "
+            "`vocab` out of the sub-space."
+        )
+    if settings.relation_weight:
+        _check_relation_heads(settings, sizes, space)
+    positions = teacher.encoder.max_position_embeddings
+    if max(settings.lengths) > positions:
+        raise InvalidInput(
+            f"Passages of {max(settings.lengths)} tokens are longer than the teacher's "
+            f"{positions} positions; set shorter lengths."
+        )
+    if -settings.teacher_layer > sizes.layers:
+        raise InvalidInput(
+            f"teacher_layer {settings.teacher_layer}: the teacher has {sizes.layers} layers; set "
+            f"{-sizes.layers} to -1."
+        )
+
+
+def _check_relation_heads(
+    settings: TrainingSettings, sizes: Architecture, space: SubSpace
+) -> None:
     widths = {student.attention_width for student in space.students()} | {sizes.attention_width}
     common = math.gcd(*widths)
     if common % settings.relation_heads:
@@ -27,15 +51,4 @@ def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace
         raise InvalidInput(
             f"{settings.relation_heads} relation heads do not divide every attention width "
             f"{sorted(widths)}; possible are {possible}."
-        )
-    positions = teacher.encoder.max_position_embeddings
-    if max(settings.lengths) > positions:
-        raise InvalidInput(
-            f"Rows of {max(settings.lengths)} tokens are longer than the teacher's "
-            f"{positions} positions; set shorter lengths."
-        )
-    if -settings.teacher_layer > sizes.layers:
-        raise InvalidInput(
-            f"teacher_layer {settings.teacher_layer}: the teacher has {sizes.layers} layers; set "
-            f"{-sizes.layers} to -1."
         )

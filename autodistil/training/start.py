@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,7 +16,12 @@ from autodistil.files import replacing
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
-from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_shapes
+from autodistil.spaces.tensors import (
+    EncoderConfig,
+    layer_tensor,
+    split_layer_tensor,
+    tensor_shapes,
+)
 from autodistil.text.corpus import Batch, TokenizedText
 from autodistil.training.importance import measure_importance, order_channels
 from autodistil.training.layer_choice import order_layers
@@ -23,6 +29,7 @@ from autodistil.training.least_squares import correct, spread
 from autodistil.training.permutation import permute
 from autodistil.training.reordered_teacher import ReorderedTeacher
 from autodistil.training.settings import StartSettings
+from autodistil.training.vector_map import needs_map, shared_map
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,14 @@ class Start:
         kept_layers: Stored layers per depth.
         teacher_layers: For every stored layer, the teacher's layer it was copied from.
         channels: For every hidden channel of the SuperLM, the teacher's.
+        encoder: What the students share with the teacher.
     """
 
     tensors: dict[str, Tensor]
     kept_layers: dict[int, tuple[int, ...]]
     teacher_layers: tuple[int, ...]
     channels: tuple[int, ...]
+    encoder: EncoderConfig
 
     def save(self, path: Path, made_from: str) -> None:
         """Write it as safetensors; `made_from` names all that it depends on."""
@@ -48,6 +57,7 @@ class Start:
             "kept_layers": {str(depth): layers for depth, layers in self.kept_layers.items()},
             "teacher_layers": self.teacher_layers,
             "channels": self.channels,
+            "encoder": self.encoder.model_dump(mode="json"),
         }
         with replacing(path) as partial:
             save_file(self.tensors, partial, metadata={"start": json.dumps(facts)})
@@ -64,7 +74,13 @@ class Start:
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
         kept_layers = {int(depth): tuple(layers) for depth, layers in facts["kept_layers"].items()}
-        return cls(tensors, kept_layers, tuple(facts["teacher_layers"]), tuple(facts["channels"]))
+        return cls(
+            tensors,
+            kept_layers,
+            tuple(facts["teacher_layers"]),
+            tuple(facts["channels"]),
+            EncoderConfig.model_validate(facts["encoder"]),
+        )
 
 
 def calibration_batches(text: TokenizedText, seed: int, batches: int = 8) -> list[Batch]:
@@ -132,7 +148,35 @@ def cut_superlm(
     else:
         on_progress(1, 1)
     kept = channels[: space.largest.hidden].tolist()
-    return Start(tensors, kept_layers, tuple(stored), tuple(kept))
+    if teacher.embedding and needs_map(space, teacher.embedding.width):
+        superlm = ElasticEncoder(tensors, teacher.encoder, kept_layers)
+        tensors |= _map(superlm, space, teacher, encoder, kept, batches)
+    return Start(tensors, kept_layers, tuple(stored), tuple(kept), teacher.encoder)
+
+
+def _map(
+    superlm: ElasticEncoder,
+    space: SubSpace,
+    teacher: Teacher,
+    encoder: ElasticEncoder,
+    channels: list[int],
+    batches: list[Batch],
+) -> dict[str, Tensor]:
+    """The map to the teacher's vectors that the students share."""
+    assert teacher.embedding is not None
+    pooling = teacher.embedding.pooling
+    with torch.inference_mode():
+        samples = [
+            (
+                batch,
+                encoder.vectors(
+                    batch.input_ids, batch.attention_mask, teacher.architecture, pooling
+                ),
+            )
+            for batch in batches
+        ]
+    width = teacher.embedding.width
+    return shared_map(superlm, spread(space), samples, width, channels, pooling)
 
 
 def load_or_cut(

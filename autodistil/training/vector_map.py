@@ -1,0 +1,107 @@
+"""The linear map from a student's pooled vector to the teacher's, in closed form.
+
+While a SuperLM is trained, all its students share one map and use the columns of their channels; it
+starts here. Afterwards every depth and width gets a map of its own, which is worth some tenths of a
+point and costs a student nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.sentence_vectors import TRAINED_MAP, map_name, pool
+from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.spaces.embedding import Pooling
+from autodistil.text.corpus import Batch
+from autodistil.training.shared_regression import MatrixRegression
+
+_RIDGE = 1e-3
+"""Pull towards the map that is there, as a share of the mean second moment of the inputs."""
+
+Sample = tuple[Batch, Tensor]
+"""A batch in a student's tokens, and the teacher's vectors of length 1, [rows, width]."""
+
+
+def needs_map(space: SubSpace, width: int) -> bool:
+    """Whether some student is of another width than the teacher's vectors."""
+    return any(hidden != width for hidden in space.hidden)
+
+
+@torch.inference_mode()
+def shared_map(
+    superlm: ElasticEncoder,
+    students: Iterable[Architecture],
+    samples: Sequence[Sample],
+    width: int,
+    channels: Sequence[int],
+    pooling: Pooling,
+) -> dict[str, Tensor]:
+    """The map that all students share while they are trained.
+
+    Args:
+        superlm: The SuperLM, without a map.
+        students: Students that stand for all.
+        samples: Text in the tokens that all of them read.
+        width: Of the teacher's vectors.
+        channels: The teacher's channel for every channel of the SuperLM.
+        pooling: How the teacher pools.
+
+    Returns:
+        Weight [width, hidden] and bias [width], by their names.
+    """
+    problem = MatrixRegression()
+    size = 0.0
+    for student in students:
+        for pooled, wanted in _pooled(superlm, student, samples, pooling):
+            problem.add(pooled, wanted)
+            size = max(size, float(pooled.norm(dim=-1).mean()))
+    weight = torch.zeros(width, len(channels))
+    if max(channels) < width:  # what is not known better: a kept channel is the teacher's
+        weight[torch.tensor(channels), torch.arange(len(channels))] = 1 / size
+    bias = torch.zeros(width)
+    problem.solve(weight, bias, _RIDGE)
+    return {f"{TRAINED_MAP}.weight": weight, f"{TRAINED_MAP}.bias": bias}
+
+
+@torch.inference_mode()
+def own_maps(
+    superlm: ElasticEncoder,
+    samples: Iterable[tuple[Architecture, Sequence[Sample]]],
+    pooling: Pooling,
+) -> dict[str, Tensor]:
+    """A map for every depth and width, solved for all its students together.
+
+    Args:
+        superlm: The trained SuperLM with the map that all share.
+        samples: The students, those of a depth and width one after another, each with text in its
+            own tokens.
+        pooling: How the teacher pools.
+
+    Returns:
+        Weights [width, hidden] and biases [width], by their names.
+    """
+    tensors = superlm.tensors()
+    shared, bias = tensors[f"{TRAINED_MAP}.weight"], tensors[f"{TRAINED_MAP}.bias"]
+    found: dict[str, Tensor] = {}
+    for name, members in groupby(samples, lambda member: map_name(member[0])):
+        problem, hidden = MatrixRegression(), 0
+        for student, texts in members:
+            hidden = student.hidden
+            for pooled, wanted in _pooled(superlm, student, texts, pooling):
+                problem.add(pooled, wanted)
+        weight, own_bias = shared[:, :hidden].clone(), bias.clone()
+        problem.solve(weight, own_bias, _RIDGE)
+        found |= {f"{name}.weight": weight, f"{name}.bias": own_bias}
+    return found
+
+
+def _pooled(
+    superlm: ElasticEncoder, student: Architecture, samples: Iterable[Sample], pooling: Pooling
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for batch, wanted in samples:
+        hidden = superlm(batch.input_ids, batch.attention_mask, student).hidden
+        yield pool(hidden, batch.attention_mask, pooling), F.normalize(wanted.float(), dim=-1)
