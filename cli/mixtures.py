@@ -48,7 +48,7 @@ def search(
     bundle: Annotated[Path, typer.Argument(help="The SuperLM's bundle.")],
     teacher: Annotated[str, typer.Option(help="Folder or Hugging Face id of its teacher.")],
     corpus: Annotated[
-        str,
+        list[str],
         typer.Option(help="Text, as for 'autodistil train'; the held-out hundredth of it is used."),
     ],
     out: Annotated[Path, typer.Option(help="JSON file for the report.")],
@@ -104,7 +104,7 @@ def search(
         from autodistil.mixtures.run import PHASES, find_mixtures
         from autodistil.models.teacher import load_teacher
         from autodistil.text.corpus import tokenize_corpus
-        from autodistil.text.sources import open_source
+        from autodistil.text.mixed_sources import open_corpus
 
         if plot:
             from autodistil.pictures import check_picture
@@ -113,7 +113,7 @@ def search(
         quiet_transformers()
         if threads:
             torch.set_num_threads(threads)
-        source, loaded = open_source(corpus), load_teacher(teacher)
+        source, loaded = open_corpus(corpus), load_teacher(teacher)
     with progress() as bar:
         reading = bar.add_task("tokenising", total=None, note="the corpus, once")
         notes = ("of the sub-space", "mixtures", "on other text, batch by batch")
