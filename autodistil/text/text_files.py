@@ -1,16 +1,14 @@
 """Text in files: plain, or the `text` of records."""
 
-import gzip
 import hashlib
-import io
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import TextIO
 
 from autodistil.errors import InvalidInput
+from autodistil.text.encodings import not_text, open_text
 from autodistil.text.source_files import files_with, hash_files
 from autodistil.text.sources import Document, cut
 
@@ -60,29 +58,22 @@ class TextFiles:
         """The texts, file after file.
 
         Raises:
-            InvalidInput: There is no such file, a line is no JSON object with a `text`, a file is
-                no text, or a .gz file is damaged.
+            InvalidInput: There is no such file, or nothing in it; a line is no JSON object with a
+                `text`; a file is no text, in another encoding than `open_text` reads, or damaged.
         """
-        before = 0
-        for path in self.files():
-            try:
-                with path.open("rb") as raw, _as_text(path, raw) as lines:
-                    for text in self._texts(path, lines):
-                        yield Document(text, before + raw.tell())
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise InvalidInput(f"{path} is no whole gzip file ({error}).") from error
+        before, files = 0, self.files()
+        if not self.size():
+            raise InvalidInput(f"{self.path} is empty; a corpus needs two texts at least.")
+        for path in files:
+            with open_text(path) as (raw, lines):
+                for text in self._texts(path, lines):
+                    yield Document(text, before + raw.tell())
             before += path.stat().st_size
 
     def _texts(self, path: Path, lines: TextIO) -> Iterator[str]:
         if ".jsonl" in path.name:
             return _json_lines(path, lines)
         return _lines(path, lines) if self.by_line else _prose(path, lines)
-
-
-def _as_text(path: Path, raw: BinaryIO) -> TextIO:
-    if path.suffix == ".gz":
-        return cast(TextIO, gzip.open(raw, "rt", encoding="utf-8", errors="replace"))
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
 
 
 def _prose(path: Path, lines: TextIO) -> Iterator[str]:
@@ -100,10 +91,7 @@ def _lines(path: Path, lines: TextIO) -> Iterator[str]:
 
 def _check_text(path: Path, text: str) -> None:
     if "\0" in text:
-        raise InvalidInput(
-            f"{path} is no text: it holds zero bytes. Give parquet and arrow files as "
-            f"dataset:{path}."
-        )
+        raise not_text(path)
 
 
 def _json_lines(path: Path, lines: TextIO) -> Iterator[str]:
