@@ -1,27 +1,38 @@
 """Text in files: plain, or the `text` of records."""
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from autodistil.errors import InvalidInput
 from autodistil.text.encodings import not_text, open_text
-from autodistil.text.source_files import files_with, hash_files
+from autodistil.text.records import json_line_texts, json_texts, table_texts
+from autodistil.text.source_files import files_with, has_suffix, hash_files, listed
 from autodistil.text.sources import Document, cut
 
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz")
+_RECORDS: dict[str, Callable[[Path, TextIO], Iterator[str]]] = {
+    ".jsonl": json_line_texts,
+    ".ndjson": json_line_texts,
+    ".json": json_texts,
+    ".csv": partial(table_texts, tabs=False),
+    ".tsv": partial(table_texts, tabs=True),
+}
+_KINDS = (".txt", *_RECORDS)
+_SUFFIXES = (*_KINDS, *(f"{kind}.gz" for kind in _KINDS))
 _CHARS = 200_000
 
 
 @dataclass(frozen=True)
 class TextFiles:
-    """A file, or every file in a folder: JSONL with a `text` field, or plain text, .gz or not.
+    """A file, or every file in a folder that is read by its name, in capitals or not, .gz or not.
 
-    Its size is in bytes on disk. Apart from a line, no more than 200,000 characters of a file are
-    held in memory.
+    *.txt is plain text. Of *.jsonl and *.ndjson (JSON Lines), *.json (an array of objects, or JSON
+    Lines), *.csv, and *.tsv the field or column `text` is read. Anything else is refused, never
+    taken for plain text. The size is in bytes on disk. Apart from a line or record, no more than
+    200,000 characters of a file are held in memory.
 
     Attributes:
         path: The file or folder.
@@ -41,9 +52,16 @@ class TextFiles:
         """The files in a fixed order.
 
         Raises:
-            InvalidInput: There are none.
+            InvalidInput: There are none, or it is a file of another kind.
         """
-        return files_with(self.path, _SUFFIXES)
+        files = files_with(self.path, _SUFFIXES)
+        if not has_suffix(files[0], _SUFFIXES):
+            raise InvalidInput(
+                f"{files[0]}: text is read from files named {listed(_KINDS)}, with .gz or not. "
+                f"Rename it if it is one of them; give parquet and arrow files as "
+                f"dataset:{files[0]}."
+            )
+        return files
 
     def size(self) -> int:
         """Bytes of the files as they are, compressed or not."""
@@ -58,8 +76,8 @@ class TextFiles:
         """The texts, file after file.
 
         Raises:
-            InvalidInput: There is no such file, or nothing in it; a line is no JSON object with a
-                `text`; a file is no text, in another encoding than `open_text` reads, or damaged.
+            InvalidInput: There is no such file, or nothing in it; a record has no `text`; a file
+                is no text, damaged, or in another encoding than `open_text` reads.
         """
         before, files = 0, self.files()
         if not self.size():
@@ -70,10 +88,16 @@ class TextFiles:
                     yield Document(text, before + raw.tell())
             before += path.stat().st_size
 
-    def _texts(self, path: Path, lines: TextIO) -> Iterator[str]:
-        if ".jsonl" in path.name:
-            return _json_lines(path, lines)
-        return _lines(path, lines) if self.by_line else _prose(path, lines)
+    def _texts(self, path: Path, file: TextIO) -> Iterator[str]:
+        if reader := _RECORDS.get(_kind(path)):
+            return (part for text in reader(path, file) for part in cut(text))
+        return _lines(path, file) if self.by_line else _prose(path, file)
+
+
+def _kind(path: Path) -> str:
+    """What a file's name says of its contents, compressed or not."""
+    name = path.name.lower().removesuffix(".gz")
+    return name[name.rfind(".") :] if "." in name else ""
 
 
 def _prose(path: Path, lines: TextIO) -> Iterator[str]:
@@ -92,18 +116,3 @@ def _lines(path: Path, lines: TextIO) -> Iterator[str]:
 def _check_text(path: Path, text: str) -> None:
     if "\0" in text:
         raise not_text(path)
-
-
-def _json_lines(path: Path, lines: TextIO) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InvalidInput(
-                f"{path}, line {number}: not a JSON object with a 'text' field ({error})."
-            ) from error
-        if not isinstance(text, str):
-            raise InvalidInput(f"{path}, line {number}: 'text' is not a string.")
-        yield from cut(text)

@@ -30,7 +30,8 @@ def test_long_texts_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
     text = "abcdefghi " * 45_000
     (tmp_path / "book.txt").write_text(text)
     (tmp_path / "book.jsonl").write_text(json.dumps({"text": text}))
-    for name in ("book.txt", "book.jsonl"):
+    (tmp_path / "book.csv").write_text(f"text\n{text}\n")
+    for name in ("book.txt", "book.jsonl", "book.csv"):
         parts = texts_of(tmp_path / name)
         assert [len(part) for part in parts] == [200_000, 200_000, 50_000]
         assert "".join(parts) == text
@@ -41,7 +42,7 @@ def test_long_texts_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
     [
         ("not json", "not a JSON object"),
         ('["text"]', "not a JSON object"),
-        ('{"body": "x"}', "'text'"),
+        ('{"body": "x"}', "'text' field; its fields are 'body'"),
         ('{"text": 5}', "'text' is not a string"),
         ('{"text": null}', "'text' is not a string"),
         ("[" * 100_000, "not a JSON object"),
@@ -55,7 +56,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,b")
+    (tmp_path / "data.xml").write_text("a,b")
     with pytest.raises(InvalidInput, match=r"\*\.jsonl"):
         TextFiles(tmp_path).files()
     with pytest.raises(InvalidInput, match="missing"):
@@ -95,10 +96,33 @@ def test_documents_say_how_far_they_reach_into_the_bytes_of_the_files(tmp_path: 
     assert ends[-1] == source.size() == sum(path.stat().st_size for path in source.files())
 
 
-def test_a_file_of_zero_bytes_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(64) + b"PAR1")
-    with pytest.raises(InvalidInput, match=r"x.parquet is no text: .*dataset:.*x\.parquet"):
-        texts_of(tmp_path / "x.parquet")
+@pytest.mark.parametrize("name", ["x.parquet", "x.md", "x", "x.txt.bz2", "x.gz", ".json.bak"])
+def test_files_of_other_kinds_are_refused_and_not_taken_for_text(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"text": "text"}')
+    message = rf"{name}: text is read from files named \*\.txt, .*\*\.tsv.*dataset:.*{name}"
+    with pytest.raises(InvalidInput, match=message):
+        texts_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.TXT", "one. two."),
+        ("x.JSONL", '{"id": 1, "text": "one. two."}\n'),
+        ("x.ndjson", '{"text": "one. two."}'),
+        ("x.json", '{"text": "one. two."}\n\n'),
+        ("x.Json", '[{"text": "one. two."}]'),
+        ("x.csv", "id,text\n1,one. two.\n"),
+        ("x.TSV", "text\tid\none. two.\t1\n"),
+    ],
+)
+def test_the_text_is_read_by_the_name_in_capitals_or_not(
+    tmp_path: Path, name: str, content: str, packed: bool
+) -> None:
+    path = tmp_path / (name + ".GZ" if packed else name)
+    path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+    assert texts_of(path) == texts_of(tmp_path) == ["one. two."]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
