@@ -37,7 +37,7 @@ def read_text(path: Path) -> list[str]:
     Raises:
         InvalidInput: The file cannot be read, or holds too little or too much text.
     """
-    from autodistil.text.sources import TextFiles
+    from autodistil.text.text_files import TextFiles
     from autodistil.text.tokenization import sentences
 
     documents = TextFiles(path).documents()

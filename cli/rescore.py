@@ -17,7 +17,7 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="The SuperLM bundle.")],
     teacher: Annotated[str, typer.Option(help="Folder or Hugging Face id of its teacher.")],
     corpus: Annotated[
-        str,
+        list[str],
         typer.Option(
             help="Text, as 'train' takes it; one document in a hundred is scored on, of a small "
             "corpus the last one."
@@ -47,12 +47,12 @@ def command(
         from autodistil.models.teacher import load_teacher
         from autodistil.superlm.rescoring import rescore
         from autodistil.text.corpus import tokenize_corpus
-        from autodistil.text.sources import open_source
+        from autodistil.text.mixed_sources import open_corpus
 
         quiet_transformers()
         if threads:
             torch.set_num_threads(threads)
-        source = open_source(corpus)
+        source = open_corpus(corpus)
         loaded = load_teacher(teacher)
     with progress() as bar:
         reading = bar.add_task("tokenising", total=None, note="the corpus, once")

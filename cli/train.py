@@ -28,10 +28,12 @@ class Device(StrEnum):
 def command(
     teacher: Annotated[str, typer.Option(help="Folder or Hugging Face id of the teacher.")],
     corpus: Annotated[
-        str,
+        list[str],
         typer.Option(
             help="File or folder of JSONL or text, .gz or not; dataset:PATH, parquet or arrow "
-            "files; or hub:NAME[@REVISION][:CONFIG[:SPLIT]], of the Hugging Face hub."
+            "files; or hub:NAME[@REVISION][:CONFIG[:SPLIT]], of the Hugging Face hub. With "
+            "sentences: before it, every line is a sentence as it is. Given several times, the "
+            "texts are mixed; with =WEIGHT after them, by weight."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; its last part is its name.")],
@@ -87,7 +89,7 @@ def command(
         from autodistil.models.teacher import load_teacher
         from autodistil.superlm.distillation import Progress, distil
         from autodistil.text.corpus import tokenize_corpus
-        from autodistil.text.sources import open_source
+        from autodistil.text.mixed_sources import open_corpus
         from autodistil.training.loss_picture import plot_losses
         from autodistil.training.settings import TrainingSettings
 
@@ -98,7 +100,7 @@ def command(
             run_settings = TrainingSettings.model_validate(chosen)
         except ValidationError as error:
             raise InvalidInput(f"The training settings: {explain(error)}.") from error
-        source = open_source(corpus)
+        source = open_corpus(corpus)
         accelerator = Accelerator(cpu=device is Device.CPU)
         loaded = load_teacher(teacher)
     loaded = dataclasses.replace(loaded, name=teacher_name or loaded.name)

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autodistil.errors import InvalidInput
-from autodistil.text.sources import CorpusSource, TextFiles
+from autodistil.text.sources import CorpusSource
+from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import OnProgress, write_tokens
 
 if TYPE_CHECKING:

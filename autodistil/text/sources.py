@@ -1,18 +1,11 @@
-"""Where the text of a corpus comes from: files of text here, data sets in `dataset_sources`."""
+"""Where the text of a corpus comes from, by the names that users give it."""
 
-import gzip
 import hashlib
-import io
-import json
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO, cast
+from typing import Protocol
 
-from autodistil.errors import InvalidInput
-
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz")
 _DOCUMENT_CHARS = 200_000
 """Longer texts (books) are cut, so that the held-out share is one of text and memory is bounded."""
 
@@ -24,10 +17,12 @@ class Document:
     Attributes:
         text: The text, 200,000 characters at most.
         end: How much of the source has been read, in the unit of `CorpusSource.size`.
+        whole: It is a sentence as it is, never to be split into more.
     """
 
     text: str
     end: int
+    whole: bool = False
 
 
 class CorpusSource(Protocol):
@@ -52,55 +47,35 @@ class CorpusSource(Protocol):
 
 
 @dataclass(frozen=True)
-class TextFiles:
-    """A file, or every file in a folder: JSONL with a `text` field, or plain text, .gz or not.
-
-    Its size is in bytes on disk. Apart from a line of JSONL, no more than 200,000 characters of a
-    file are held in memory.
+class WholeTexts:
+    """A source whose texts are sentences, each a document of its own and never split further.
 
     Attributes:
-        path: The file or folder.
+        source: The source; of text files, one that is read by line.
     """
 
-    path: Path
+    source: CorpusSource
 
     @property
     def name(self) -> str:
-        """Name of the file or folder."""
-        return self.path.resolve().name
+        """Name of the source."""
+        return self.source.name
 
-    def files(self) -> list[Path]:
-        """The files in a fixed order.
-
-        Raises:
-            InvalidInput: There are none.
-        """
-        return files_with(self.path, _SUFFIXES)
-
-    def size(self) -> int:
-        """Bytes of the files as they are, compressed or not."""
-        return sum(path.stat().st_size for path in self.files())
+    def size(self) -> int | None:
+        """Size of the source."""
+        return self.source.size()
 
     def fingerprint(self) -> str:
-        """sha256 over the names and contents of the files."""
-        return hash_files(self.files())
+        """sha256 over that of the source: the same text split otherwise is another corpus."""
+        return hashlib.sha256(f"sentences:{self.source.fingerprint()}".encode()).hexdigest()
 
     def documents(self) -> Iterator[Document]:
-        """The texts, file after file.
+        """The texts as they are.
 
         Raises:
-            InvalidInput: There is no such file, a line is no JSON object with a `text`, a file is
-                no text, or a .gz file is damaged.
+            InvalidInput: The source cannot be read.
         """
-        before = 0
-        for path in self.files():
-            try:
-                with path.open("rb") as raw, _as_text(path, raw) as lines:
-                    for text in _texts(path, lines):
-                        yield Document(text, before + raw.tell())
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise InvalidInput(f"{path} is no whole gzip file ({error}).") from error
-            before += path.stat().st_size
+        return (replace(document, whole=True) for document in self.source.documents())
 
 
 def open_source(name: str) -> CorpusSource:
@@ -108,50 +83,27 @@ def open_source(name: str) -> CorpusSource:
 
     Args:
         name: `hub:NAME[@REVISION][:CONFIG[:SPLIT]]`, a data set of the Hugging Face hub;
-            `dataset:PATH`, parquet or arrow files; or the path of text, see `TextFiles`.
+            `dataset:PATH`, parquet or arrow files; or the path of text, see `TextFiles`. With
+            `sentences:` before any of them every text, and every line of plain text, is a sentence
+            as it is.
 
     Raises:
         InvalidInput: The data set of the hub cannot be found.
     """
     from autodistil.text.dataset_sources import DatasetFiles, find_hub_dataset
+    from autodistil.text.text_files import TextFiles
 
     kind, _, rest = name.partition(":")
+    if kind == "sentences":
+        source = open_source(rest)
+        return WholeTexts(
+            replace(source, by_line=True) if isinstance(source, TextFiles) else source
+        )
     if kind == "hub":
         return find_hub_dataset(rest)
     if kind == "dataset":
         return DatasetFiles(Path(rest))
     return TextFiles(Path(name))
-
-
-def files_with(source: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The file itself, or the files of a folder and its sub-folders by their endings, sorted.
-
-    Raises:
-        InvalidInput: There are none.
-    """
-    if source.is_file():
-        return [source]
-    files = sorted(p for p in source.rglob("*") if p.is_file() and p.name.endswith(suffixes))
-    if not files:
-        raise InvalidInput(f"{source}: no files named {', '.join('*' + s for s in suffixes)}.")
-    return files
-
-
-def hash_files(files: list[Path]) -> str:
-    """sha256 over the names and contents of files.
-
-    Raises:
-        InvalidInput: One cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode())
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
-    return digest.hexdigest()
 
 
 def cut(text: str) -> Iterator[str]:
@@ -162,33 +114,3 @@ def cut(text: str) -> Iterator[str]:
         text = text.encode(errors="replace").decode()
     for start in range(0, len(text), _DOCUMENT_CHARS):
         yield text[start : start + _DOCUMENT_CHARS]
-
-
-def _as_text(path: Path, raw: BinaryIO) -> TextIO:
-    if path.suffix == ".gz":
-        return cast(TextIO, gzip.open(raw, "rt", encoding="utf-8", errors="replace"))
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
-
-
-def _texts(path: Path, lines: TextIO) -> Iterator[str]:
-    if ".jsonl" not in path.name:
-        while text := lines.read(_DOCUMENT_CHARS):
-            if "\0" in text:
-                raise InvalidInput(
-                    f"{path} is no text: it holds zero bytes. Give parquet and arrow files as "
-                    f"dataset:{path}."
-                )
-            yield text
-        return
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InvalidInput(
-                f"{path}, line {number}: not a JSON object with a 'text' field ({error})."
-            ) from error
-        if not isinstance(text, str):
-            raise InvalidInput(f"{path}, line {number}: 'text' is not a string.")
-        yield from cut(text)

@@ -122,12 +122,12 @@ def _divide(
 
 def _report(
     source: CorpusSource, max_documents: int | None, on_progress: OnProgress
-) -> Iterator[list[str]]:
-    """Texts of a source in batches, each reported when the next one is asked for."""
+) -> Iterator[list[Document]]:
+    """Documents of a source in batches, each reported when the next one is asked for."""
     total = source.size() if max_documents is None else max_documents
     done = 0
     for batch in _batches(islice(source.documents(), max_documents)):
-        yield [document.text for document in batch]
+        yield batch
         done = batch[-1].end if max_documents is None else done + len(batch)
         on_progress(done, total)
 
@@ -146,19 +146,19 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _tokenize(
-    batches: Iterable[list[str]], tokenizer: "Tokenizer"
+    batches: Iterable[list[Document]], tokenizer: "Tokenizer"
 ) -> Iterator[tuple[str, list[list[int]]]]:
     """Every text with the ids of its sentences, those without any left out."""
-    for texts in batches:
-        found = [sentences(text) for text in texts]
+    for batch in batches:
+        found = [[one.text.strip()] if one.whole else sentences(one.text) for one in batch]
         # The fast variant leaves out where in the text each token was, which nobody asks for.
         encodings = iter(
             tokenizer.encode_batch_fast(list(chain.from_iterable(found)), add_special_tokens=False)
         )
-        for text, its_sentences in zip(texts, found, strict=True):
+        for document, its_sentences in zip(batch, found, strict=True):
             rows = [encoding.ids for encoding in islice(encodings, len(its_sentences))]
             if any(rows):
-                yield text, [row for row in rows if row]
+                yield document.text, [row for row in rows if row]
 
 
 def _bare(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":

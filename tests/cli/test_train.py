@@ -83,8 +83,21 @@ def test_a_data_set_can_be_the_corpus_and_the_bundle_says_how_much_of_it(tmp_pat
     assert int(np.load(starts)[-1]) + 1 == 29  # and one held out
 
 
+def test_several_sources_are_mixed_by_weight(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("Ba be. Bi bo.\n" * 400)
+    corpus = write_corpus(tmp_path / "corpus")
+    done = cut(tmp_path, str(corpus), "--corpus", f"sentences:{tmp_path / 'lines.txt'}=0.5")
+    assert done.returncode == 0, done.stderr
+    provenance = open_superlm(tmp_path / "toy").spec.provenance
+    assert provenance.corpus == "corpus x 1 + lines.txt x 0.5"
+
+
 def test_a_corpus_that_is_none_is_a_wrong_call(tmp_path: Path) -> None:
-    for corpus, reason in {"hub:a b": "names no data set", "/nowhere": "no files named"}.items():
+    for corpus, reason in {
+        "hub:a b": "names no data set",
+        "/nowhere": "no such file or folder",
+        "/nowhere=0": "0 is no weight",
+    }.items():
         done = cut(tmp_path, corpus)
         assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
         assert "Traceback" not in done.stderr

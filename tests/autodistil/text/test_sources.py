@@ -1,123 +1,37 @@
-import gzip
-import json
-import random
 from pathlib import Path
 
 import pytest
 
-from autodistil.errors import InvalidInput
 from autodistil.text.dataset_sources import DatasetFiles
-from autodistil.text.sources import TextFiles, hash_files, open_source
-from tests.factories import write_corpus
-
-
-def texts_of(path: Path) -> list[str]:
-    return [document.text for document in TextFiles(path).documents()]
-
-
-def test_documents_of_every_kind_of_file_are_read_in_a_fixed_order(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "b.jsonl").write_text('{"text": "two", "id": 2}\n\n{"text": "three"}\n')
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n'))
-    (tmp_path / "sub" / "c.txt").write_text("four\nfour")
-    (tmp_path / "sub" / "d.txt.gz").write_bytes(gzip.compress("fünf".encode()))
-    (tmp_path / "README.md").write_text("not text")
-    texts = ["one", "two", "three", "four\nfour", "fünf"]
-    assert texts_of(tmp_path) == texts
-    assert texts_of(tmp_path / "b.jsonl") == ["two", "three"]
-
-
-def test_long_texts_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
-    text = "abcdefghi " * 45_000
-    (tmp_path / "book.txt").write_text(text)
-    (tmp_path / "book.jsonl").write_text(json.dumps({"text": text}))
-    for name in ("book.txt", "book.jsonl"):
-        parts = texts_of(tmp_path / name)
-        assert [len(part) for part in parts] == [200_000, 200_000, 50_000]
-        assert "".join(parts) == text
+from autodistil.text.sources import CorpusSource, Document, WholeTexts, open_source
+from autodistil.text.text_files import TextFiles
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("name", "source"),
     [
-        ("not json", "not a JSON object"),
-        ('["text"]', "not a JSON object"),
-        ('{"body": "x"}', "'text'"),
-        ('{"text": 5}', "'text' is not a string"),
-        ('{"text": null}', "'text' is not a string"),
-        ("[" * 100_000, "not a JSON object"),
+        ("some/text.txt", TextFiles(Path("some/text.txt"))),
+        ("dataset:some", DatasetFiles(Path("some"))),
+        ("sentences:some", WholeTexts(TextFiles(Path("some"), by_line=True))),
+        ("sentences:dataset:some", WholeTexts(DatasetFiles(Path("some")))),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text('{"text": "fine"}\n' + line + "\n")
-    with pytest.raises(InvalidInput, match=f"x.jsonl, line 2: .*{message}"):
-        texts_of(path)
+def test_a_source_is_opened_by_its_name(name: str, source: CorpusSource) -> None:
+    assert open_source(name) == source
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no gzip", "flipped"])
-def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
-    whole = bytearray(gzip.compress("".join(random.Random(0).choices("abcdef", k=9000)).encode()))
-    if damage == "truncated":
-        content = bytes(whole[:-200])
-    elif damage == "no gzip":
-        content = b"plain text"
-    else:
-        whole[len(whole) // 2] ^= 0xFF
-        content = bytes(whole)
-    (tmp_path / "x.txt.gz").write_bytes(content)
-    with pytest.raises(InvalidInput, match="x.txt.gz"):
-        texts_of(tmp_path)
-
-
-def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,b")
-    with pytest.raises(InvalidInput, match=r"\*\.jsonl"):
-        TextFiles(tmp_path).files()
-    with pytest.raises(InvalidInput, match="missing"):
-        TextFiles(tmp_path / "missing").files()
-
-
-def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_bytes(b"caf\xe9.")
-    assert texts_of(tmp_path) == ["caf\ufffd."]
-
-
-def test_the_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
-    folder = write_corpus(tmp_path / "corpus", documents=4)
-    first = TextFiles(folder).fingerprint()
-    assert TextFiles(folder).fingerprint() == first
-    (folder / "c.txt").write_text("changed")
-    changed = TextFiles(folder).fingerprint()
-    (folder / "c.txt").rename(folder / "e.txt")
-    assert len({first, changed, TextFiles(folder).fingerprint()}) == 3
-
-
-def test_half_a_surrogate_pair_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_text('{"text": "a \\ud83d b"}')
-    assert texts_of(tmp_path) == ["a ? b"]
-
-
-def test_documents_say_how_far_they_reach_into_the_bytes_of_the_files(tmp_path: Path) -> None:
-    source = TextFiles(write_corpus(tmp_path / "corpus"))
-    ends = [document.end for document in source.documents()]
-    assert ends == sorted(ends)
-    assert ends[0] > 0
-    assert ends[-1] == source.size() == sum(path.stat().st_size for path in source.files())
-
-
-def test_a_source_is_opened_by_its_name(tmp_path: Path) -> None:
-    assert open_source(str(tmp_path)) == TextFiles(tmp_path)
-    assert open_source(f"dataset:{tmp_path}") == DatasetFiles(tmp_path)
-    assert open_source("some/text.txt").name == "text.txt"
-
-
-def test_a_file_of_zero_bytes_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(64) + b"PAR1")
-    with pytest.raises(InvalidInput, match=r"x.parquet is no text: .*dataset:.*x\.parquet"):
-        texts_of(tmp_path / "x.parquet")
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="gone.txt cannot be read: No such file"):
-        hash_files([tmp_path / "gone.txt"])
+def test_sentences_are_documents_of_their_own_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One. Two!\n\n  three \nvier. fünf")
+    (tmp_path / "b.jsonl").write_text('{"text": "Six. Seven.\\nEight."}\n')
+    source = open_source(f"sentences:{tmp_path}")
+    assert [(one.text, one.whole) for one in source.documents()] == [
+        ("One. Two!", True),
+        ("three", True),
+        ("vier. fünf", True),
+        ("Six. Seven.\nEight.", True),
+    ]
+    plain = open_source(str(tmp_path))
+    assert next(plain.documents()) == Document("One. Two!\n\n  three \nvier. fünf", 31)
+    assert (source.name, source.size()) == (plain.name, plain.size())
+    by_line = TextFiles(tmp_path, by_line=True)
+    assert len({one.fingerprint() for one in (source, plain, by_line)}) == 3

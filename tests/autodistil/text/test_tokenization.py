@@ -4,6 +4,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import tokenize_corpus
-from autodistil.text.sources import Document, TextFiles
+from autodistil.text.sources import Document, open_source
+from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import sentences
 from tests.factories import document, write_corpus
 
@@ -159,3 +161,18 @@ def test_a_slow_tokenizer_is_refused(corpus_folder: Path, tmp_path: Path) -> Non
     with pytest.raises(InvalidInput, match="no fast one"):
         tokenize_corpus(corpus_folder, slow, tmp_path)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_no_row_joins_two_lines_of_a_file_of_sentences(teacher: Teacher, tmp_path: Path) -> None:
+    lines = ["Ba be. Bi bo!", "da de", "Fa. fe. fi."] * 50
+    (tmp_path / "x.txt").write_text("\n".join(lines))
+    source = open_source(f"sentences:{tmp_path / 'x.txt'}")
+    corpus = tokenize_corpus(source, teacher.tokenizer, tmp_path / "cache")
+    texts = (corpus.train, corpus.held_out)
+    assert sum(map(len, texts)) == len(lines)
+    found = []
+    for text in texts:
+        assert np.array_equal(text._documents, np.arange(len(text)))
+        found += [text._ids[start:end].tolist() for start, end in pairwise(text._starts.tolist())]
+    wanted = teacher.tokenizer(lines, add_special_tokens=False)["input_ids"]
+    assert sorted(found) == sorted(wanted)

@@ -11,6 +11,7 @@ from autodistil.training.layer_choice import order_layers
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import calibration_batches, teacher_encoder
 from tests.factories import write_teacher
+from tests.ranks import ROUNDING
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,8 @@ def test_the_measured_order_is_that_of_running_every_choice_whole(
             return sum(float(F.cosine_similarity(vectors(rest, b), w).mean()) for b, w in pairs)
 
         best = max(agreement(layer) for layer in kept[:-1])
-        assert agreement(dropped) == pytest.approx(best, abs=1e-6)
+        # Of two layers that are as good, rounding may choose either.
+        assert agreement(dropped) == pytest.approx(best, abs=ROUNDING)
 
 
 def test_depths_are_nested(deep: Teacher, corpus: Corpus) -> None:
