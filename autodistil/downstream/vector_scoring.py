@@ -146,8 +146,9 @@ class Retrieval(Assignment):
         if not self._teachers_index:
             return True
         word = self._text.queries[:1]
-        own = self._text.open(model, folder).encode(word)
-        return own.shape[1] == self._text.reference().encode(word).shape[1]
+        embedders = (self._text.open(model, folder), self._text.reference())
+        own, reference = (embedder.encode(word).shape[1] for embedder in embedders)
+        return bool(own == reference)
 
     def _measure(
         self, model: ScoredModel, folder: Path, seed: int | None, on_step: OnStep
