@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -71,16 +70,17 @@ def best_layers(teacher: Path, counts: Sequence[int], texts: list[str]) -> dict[
     wanted = embedder.encode(texts)
     best = {}
     for count in counts:
-        found = {}
+        found: dict[tuple[int, ...], float] = {}
         for chosen in itertools.combinations(range(last), count - 1):
             layers = (*chosen, last)
             model.encoder.layer = nn.ModuleList(every[i] for i in layers)
             found[layers] = _agreement(embedder.encode(texts), wanted)
-        best[count] = list(max(found, key=found.__getitem__))
-        print(f"{count} layers: {best[count]}, mean cosine {max(found.values()):.4f}", flush=True)
+        kept, nearness = max(found.items(), key=lambda item: item[1])
+        best[count] = list(kept)
+        print(f"{count} layers: {best[count]}, mean cosine {nearness:.4f}", flush=True)
     return best
 
 
 def _agreement(found: Vectors, wanted: Vectors) -> float:
-    centred = [torch.from_numpy(vectors - vectors.mean(axis=0)) for vectors in (found, wanted)]
-    return float(np.mean(torch.cosine_similarity(*centred).numpy()))
+    a, b = (torch.from_numpy(vectors - vectors.mean(axis=0)) for vectors in (found, wanted))
+    return float(torch.cosine_similarity(a, b).mean())

@@ -36,14 +36,26 @@ def held_out_sentences(sources: Iterable[Path], most: int) -> list[str]:
     Raises:
         InvalidInput: A file is missing, damaged, or no text.
     """
-    found = {
-        _digest(line): line.strip()
-        for source in sources
-        for path in files_with(source, (".txt", ".txt.gz"))
-        for line in _lines(path)
-        if line.strip() and is_held_out(line)
-    }
+    found = {_digest(line): line for line in _sentences(sources) if is_held_out(line)}
     return [found[digest] for digest in sorted(found)[:most]]
+
+
+def training_sentences(sources: Iterable[Path]) -> list[str]:
+    """The other sentences of such files, without repetitions, in the order of the files.
+
+    Args:
+        sources: As of `held_out_sentences`.
+
+    Raises:
+        InvalidInput: A file is missing, damaged, or no text.
+    """
+    return list(dict.fromkeys(line for line in _sentences(sources) if not is_held_out(line)))
+
+
+def _sentences(sources: Iterable[Path]) -> Iterator[str]:
+    for source in sources:
+        for path in files_with(source, (".txt", ".txt.gz")):
+            yield from (stripped for line in _lines(path) if (stripped := line.strip()))
 
 
 def _digest(sentence: str) -> bytes:
