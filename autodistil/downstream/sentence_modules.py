@@ -155,7 +155,7 @@ def _check_pooling(path: Path) -> None:
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [
-            key.removeprefix(_LEGACY_POOLING).removesuffix("_tokens")
+            key.removeprefix(_LEGACY_POOLING).removesuffix("s").removesuffix("_token")
             for key, value in config.items()
             if key.startswith(_LEGACY_POOLING) and value is True
         ]
