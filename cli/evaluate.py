@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from autodistil.downstream.score_table import percent, score_text
+from autodistil.downstream.score_table import mean_names, percent, score_text, task_names
 from autodistil.errors import InvalidInput, explain
 from autodistil.quiet import quiet_transformers
 from cli.output import JsonOption, errors, print_json, print_table, progress
@@ -22,17 +22,27 @@ def command(
         list[str], typer.Argument(help="Folders of models, or name=folder.", metavar="MODEL...")
     ],
     data: Annotated[
-        str, typer.Option(help="Folder of GLUE's TSV or of JSONL files, or hub:nyu-mll/glue.")
-    ],
+        str | None,
+        typer.Option(help="Folder of GLUE's TSV or of JSONL files, or hub:nyu-mll/glue."),
+    ] = None,
     tasks: Annotated[
         str,
         typer.Option(
-            help="stsb-zero-shot (Spearman of mean-pooled cosines, no fine-tuning), and "
-            "fine-tuned sst2, cola, mrpc, stsb, rte, qnli, qqp, mnli, wnli; separated by commas."
+            help="Of the vectors as they are: stsb-zero-shot (Spearman of cosines with people), "
+            "probes (logistic regression on SST-2, CoLA, MRPC), retrieval (recall@10 of the "
+            "reference's neighbours, in the model's own index and in the reference's). "
+            "Fine-tuned: sst2, cola, mrpc, stsb, rte, qnli, qqp, mnli, wnli; separated by commas."
         ),
     ] = "stsb-zero-shot",
     reference: Annotated[
         str | None, typer.Option(help="Name of the model that others are a share of.")
+    ] = None,
+    sentences: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="For retrieval: a file of one sentence a line, .gz or not, or a folder of such; "
+            "repeatable. One sentence in 32, by its hash, is used."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Fine-tunings per model and task.", min=1)] = 3,
     epochs: Annotated[int, typer.Option(help="Most epochs.")] = 20,
@@ -70,10 +80,10 @@ def command(
     with errors.status("loading"):
         import torch
 
+        from autodistil.downstream.assignments import read_assignments
         from autodistil.downstream.finetuning import Recipe
         from autodistil.downstream.score_table import markdown_table
         from autodistil.downstream.scores import ScoreFile, summarize
-        from autodistil.downstream.scoring import Assignment
 
         if plot:
             from autodistil.pictures import check_picture
@@ -96,9 +106,13 @@ def command(
             raise InvalidInput(f"The recipe: {explain(error)}.") from error
         folders = _read_models(models)
         scored = _describe(folders, reference)
-        assignments = [
-            Assignment.read(name.strip(), data, recipe) for name in dict.fromkeys(tasks.split(","))
-        ]
+        assignments = read_assignments(
+            [name.strip() for name in tasks.split(",")],
+            data,
+            recipe,
+            sentences or (),
+            next(((m, folders[m.name]) for m in scored if m.name == reference), None),
+        )
         file = ScoreFile(out)
     found = list(_scores(folders, scored, assignments, range(seeds), file))
     rows = [summarize(model, (s for of, s in found if of is model)) for model in scored]
@@ -133,25 +147,16 @@ def _read_models(arguments: list[str]) -> dict[str, Path]:
 
 
 def _describe(folders: dict[str, Path], reference: str | None) -> "list[ScoredModel]":
-    from autodistil.downstream.scores import Role, ScoredModel
-    from autodistil.models.model_folder import read_facts
+    from autodistil.downstream.scored_folder import describe_model
+    from autodistil.downstream.scores import Role
 
     if reference is not None and reference not in folders:
         raise InvalidInput(f"--reference {reference}: the models are {', '.join(folders)}.")
     scored = []
     for name, folder in folders.items():
-        facts = read_facts(folder)
         # A receipt comes with every student of a SuperLM, and with nothing else.
         role = Role.STUDENT if (folder / "receipt.json").is_file() else Role.BASELINE
-        scored.append(
-            ScoredModel(
-                name=name,
-                role=Role.REFERENCE if name == reference else role,
-                sha256=facts.sha256,
-                macs=facts.macs,
-                params=facts.params,
-            )
-        )
+        scored.append(describe_model(name, folder, Role.REFERENCE if name == reference else role))
     return scored
 
 
@@ -167,7 +172,7 @@ def _scores(
         (model, assignment, seed)
         for model in scored
         for assignment in assignments
-        for seed in ([None] if assignment.train is None else seeds)
+        for seed in (seeds if assignment.seeded else [None])
     ]
     with progress() as bar:
         whole = bar.add_task("scores", total=len(runs), note="")
@@ -178,6 +183,9 @@ def _scores(
 
         for model, assignment, seed in runs:
             score = file.find(model.sha256, assignment.name, seed, assignment.settings)
+            if score is None and not assignment.applies(model, folders[model.name]):
+                bar.advance(whole)
+                continue
             if score is None:
                 note = f"{model.name} {assignment.name}" + ("" if seed is None else f" seed {seed}")
                 bar.reset(steps, total=None)
@@ -189,10 +197,12 @@ def _scores(
 
 
 def _print(rows: "list[ModelScores]") -> None:
+    tasks, means = task_names(rows), mean_names(rows)
     columns = {"model": "name", "MACs": "macs", "params": "params"}
-    columns |= {task: task for task in rows[0].tasks} | {"average": "average"}
+    columns |= {name: name for name in (*tasks, *means)}
     cells = []
     for row in rows:
-        scores = {task: score_text(summary) for task, summary in row.tasks.items()}
-        cells.append({**row.model.model_dump(), **scores, "average": percent(row.average)})
+        scores = {task: score_text(row.tasks.get(task)) for task in tasks}
+        scores |= {name: percent(row.value(name)) for name in means}
+        cells.append({**row.model.model_dump(), **scores})
     print_table("Scores x 100, mean and standard deviation over seeds", cells, columns)

@@ -34,14 +34,14 @@ def search_by_proxy(
         InvalidInput: The task, its data, the recipe, or the file of scores cannot be used.
     """
     with errors.status("loading"):
+        from autodistil.downstream.assignments import read_assignment
         from autodistil.downstream.finetuning import Recipe
         from autodistil.downstream.scores import ScoreFile
-        from autodistil.downstream.scoring import Assignment
         from autodistil.selection.on_task import proxy_candidates, proxy_search
 
         quiet_transformers()
         try:
-            assignment = Assignment.read(task, data, Recipe.model_validate(dict(recipe)))
+            assignment = read_assignment(task, data, Recipe.model_validate(dict(recipe)))
         except ValidationError as error:
             raise InvalidInput(f"The recipe: {explain(error)}.") from error
         file = ScoreFile(scores)

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from autodistil.errors import InvalidInput, explain
 from autodistil.files import replacing
 
+PROBE = "probe-"
+"""Begins the name of a probe, a linear classifier on frozen vectors."""
+
 
 class Role(StrEnum):
     """What a model is in a comparison."""
@@ -137,12 +140,21 @@ class ModelScores(BaseModel):
     Attributes:
         model: The model.
         tasks: A summary per task.
+        probes: Mean accuracy of the probes; None without one.
         average: Mean over the fine-tuned tasks; None without one.
     """
 
     model: ScoredModel
     tasks: dict[str, Summary]
+    probes: float | None
     average: float | None
+
+    def value(self, name: str) -> float | None:
+        """The score of a task, or of `probes` or `average`; None where there is none."""
+        if name in ("probes", "average"):
+            mean: float | None = getattr(self, name)
+            return mean
+        return self.tasks[name].mean if name in self.tasks else None
 
 
 def summarize(model: ScoredModel, scores: Iterable[Score]) -> ModelScores:
@@ -153,5 +165,11 @@ def summarize(model: ScoredModel, scores: Iterable[Score]) -> ModelScores:
         values.setdefault(score.task, []).append(score.score)
         tuned[score.task] = score.seed is not None
     tasks = {task: Summary.of(found) for task, found in values.items()}
+    probes = [summary.mean for task, summary in tasks.items() if task.startswith(PROBE)]
     means = [summary.mean for task, summary in tasks.items() if tuned[task]]
-    return ModelScores(model=model, tasks=tasks, average=statistics.fmean(means) if means else None)
+    return ModelScores(
+        model=model,
+        tasks=tasks,
+        probes=statistics.fmean(probes) if probes else None,
+        average=statistics.fmean(means) if means else None,
+    )

@@ -73,7 +73,7 @@ def read_examples(source: str | Path, task: Task, split: str = "dev") -> Example
     return _at_least_two(examples, path)
 
 
-def read_stsb(folder: Path, split: str = "dev") -> Examples:
+def read_stsb(folder: str | Path, split: str = "dev") -> Examples:
     """Read STS-B, sentence pairs with a human score of their similarity (0 to 5).
 
     Raises:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autodistil.downstream.scores import Role, ScoredModel, ScoreFile, Summary
+from autodistil.downstream.scored_folder import describe_model
+from autodistil.downstream.scores import Role, ScoreFile, Summary
 from autodistil.downstream.scoring import Assignment
 from autodistil.evaluation.quality import Score
 from autodistil.extraction.extraction import extract_student
-from autodistil.models.model_folder import read_facts
 from autodistil.search.budget import Budget
 from autodistil.search.fronts import CostAxis, pareto_front
 from autodistil.search.latency_limit import Profiles
@@ -85,16 +85,9 @@ def proxy_search(
         with tempfile.TemporaryDirectory() as folder:
             student = Path(folder) / "student"
             extract_student(superlms[entry.superlm], entry.candidate, student)
-            facts = read_facts(student)
-            model = ScoredModel(
-                name=name,
-                role=Role.STUDENT,
-                sha256=facts.sha256,
-                macs=facts.macs,
-                params=facts.params,
-            )
+            model = describe_model(name, student, Role.STUDENT)
             scores = []
-            for seed in [None] if assignment.train is None else seeds:
+            for seed in seeds if assignment.seeded else [None]:
                 score = file.find(model.sha256, assignment.name, seed, assignment.settings)
                 if score is None:
                     score = assignment.score(model, student, seed, on_step)

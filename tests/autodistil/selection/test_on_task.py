@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from autodistil.downstream.assignments import read_assignment
 from autodistil.downstream.finetuning import Recipe
 from autodistil.downstream.scores import ScoreFile
 from autodistil.downstream.scoring import Assignment
@@ -40,7 +41,7 @@ def test_the_best_score_wins_and_nothing_is_scored_twice(
     task: str, stock_superlm: SuperLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(epochs=1, batch_size=8, max_examples=8)
-    assignment = Assignment.read(task, write_pairs(tmp_path / "data"), recipe)
+    assignment = read_assignment(task, write_pairs(tmp_path / "data"), recipe)
     candidates = entries_of([stock_superlm])[:3]
     seeds, per_student = (0, 1), 1 if task == "stsb-zero-shot" else 2
     runs: list[object] = []

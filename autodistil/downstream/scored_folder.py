@@ -1,0 +1,46 @@
+"""Hash and costs of whatever can be scored: encoders with what follows them, and static tables."""
+
+import hashlib
+from pathlib import Path
+
+from autodistil.downstream.scores import Role, ScoredModel
+from autodistil.downstream.sentence_modules import read_modules
+from autodistil.downstream.static_table import StaticTable
+from autodistil.models.model_folder import read_facts
+
+
+def describe_model(name: str, folder: Path, role: Role) -> ScoredModel:
+    """A model of a comparison.
+
+    Its hash covers the sentence modules too, so that no score outlives a change of one. A static
+    table has no MACs, and its values for parameters.
+
+    Args:
+        name: What it is called.
+        folder: Where it is.
+        role: What it is.
+
+    Raises:
+        InvalidInput: There is no usable model in the folder.
+    """
+    modules = read_modules(folder)
+    macs: int | None
+    params: int | None
+    if modules.static:
+        macs, params = 0, StaticTable.load(modules.encoder).table.size
+        own = [modules.encoder / name for name in ("model.safetensors", "tokenizer.json")]
+        sha256 = _hash(folder, [*own, *modules.files], "")
+    else:
+        facts = read_facts(modules.encoder)
+        macs, params, sha256 = facts.macs, facts.params, facts.sha256
+        if modules.after:
+            sha256 = _hash(folder, modules.files, sha256)
+    return ScoredModel(name=name, role=role, sha256=sha256, macs=macs, params=params)
+
+
+def _hash(folder: Path, files: "list[Path] | tuple[Path, ...]", start: str) -> str:
+    digest = hashlib.sha256(start.encode())
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
