@@ -1,18 +1,17 @@
 """The candidate table of a SuperLM: every student with its cost and its held-out signals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidBundle, explain
 from autodistil.evaluation.candidates import Candidate
-from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.evaluation.evaluation import MeasuredTeacher, evaluate_students
+from autodistil.evaluation.held_out_text import HeldOutText
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
 from autodistil.spaces.spec import SuperLMSpec
-from autodistil.text.corpus import Batch
 from autodistil.training.settings import ObjectiveSettings
 from autodistil.training.start import teacher_encoder
 
@@ -38,25 +37,23 @@ def objective_of(spec: SuperLMSpec) -> ObjectiveSettings:
 
 def make_table(
     superlm: ElasticEncoder,
-    space: SubSpace,
+    spec: SuperLMSpec,
     teacher: Teacher,
-    batches: Sequence[Batch],
-    objective: ObjectiveSettings,
+    text: HeldOutText,
     work: Path,
     on_student: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Candidate]:
-    """Score every student of a sub-space; interrupted, the same call goes on where it was.
+    """Score every student of a SuperLM; interrupted, the same call goes on where it was.
 
     Args:
         superlm: The SuperLM, as it ships.
-        space: Its sub-space.
+        spec: Its spec.
         teacher: Its teacher.
-        batches: Held-out text.
-        objective: Relation heads and their split, and the temperature of similarities.
+        text: Held-out text.
         work: Folder of the scores found so far.
         on_student: Called with how many students were scored on a batch, and will be in all.
     """
-    done, total = 0, len(batches) * space.size
+    done, total = 0, len(text.own) * spec.space.size
 
     def count() -> None:
         nonlocal done
@@ -65,16 +62,19 @@ def make_table(
 
     signals = evaluate_students(
         superlm,
-        space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        batches,
-        objective.measured,
+        spec.space.students(),
+        measured_teacher(teacher),
+        text,
+        objective_of(spec).measured,
         count,
         log=work / SCORES,
     )
-    heads = teacher.architecture.heads
     return [
-        Candidate.build(student, space, teacher.encoder, heads, found)
+        Candidate.build(student, spec.space.name, spec.cost_of(student), found)
         for student, found in signals.items()
     ]
+
+
+def measured_teacher(teacher: Teacher) -> MeasuredTeacher:
+    """A teacher as students are compared with it."""
+    return MeasuredTeacher(teacher_encoder(teacher), teacher.architecture, teacher.embedding)

@@ -7,16 +7,14 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from autodistil.evaluation.quality import Score, estimate_quality
 from autodistil.evaluation.signals import Correlation, Loss, Signals
-from autodistil.spaces.architecture import Architecture, Depth, Size, SubSpace
-from autodistil.spaces.cost import Cost, cost
-from autodistil.spaces.tensors import EncoderConfig
+from autodistil.spaces.architecture import Architecture, Depth, Size
+from autodistil.spaces.cost import Cost
 
 
 class Candidate(BaseModel):
     """One row of a candidate table. The same row stands in bundles, in the API, and in the CLI.
 
-    The signals of `autodistil.evaluation.signals` are None before evaluation; tables of the first
-    format have the relation and the similarity loss alone.
+    The signals of `autodistil.evaluation.signals` are None before evaluation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +25,7 @@ class Candidate(BaseModel):
     heads: Size
     head_width: Size
     intermediate: Size
+    vocab: Size | None = None
     params: int
     macs: int
     flops: int
@@ -34,6 +33,7 @@ class Candidate(BaseModel):
     paper_params: int
     paper_macs: int
     sequence_length: int
+    vector_distance: Loss | None = None
     relation_loss: Loss | None = None
     hidden_relation_loss: Loss | None = None
     similarity_loss: Loss | None = None
@@ -50,13 +50,7 @@ class Candidate(BaseModel):
     @property
     def quality(self) -> float | None:
         """About the share of the teacher's score that it keeps; None before evaluation."""
-        if None in (
-            self.relation_loss,
-            self.hidden_relation_loss,
-            self.similarity_loss,
-            self.neighbour_agreement,
-            self.stranger_agreement,
-        ):
+        if self.similarity_loss is None or self.neighbour_agreement is None:
             return None
         # It has the fields of both; to build them would take most of the time of a search.
         return estimate_quality(cast(Signals, self), cast(Cost, self))
@@ -70,6 +64,7 @@ class Candidate(BaseModel):
             heads=self.heads,
             head_width=self.head_width,
             intermediate=self.intermediate,
+            vocab=self.vocab,
         )
 
     @property
@@ -81,7 +76,8 @@ class Candidate(BaseModel):
     def signals(self) -> Signals | None:
         """Its held-out signals; None before evaluation, or if some of them are missing."""
         found = {name: getattr(self, name) for name in Signals.model_fields}
-        return None if None in found.values() else Signals(**found)
+        needed = ("similarity_loss", "neighbour_agreement", "stranger_agreement")
+        return None if any(found[name] is None for name in needed) else Signals(**found)
 
     def score(self, by: Score) -> float | None:
         """What a search maximises; None if the candidate was not evaluated for it."""
@@ -89,32 +85,29 @@ class Candidate(BaseModel):
             return float(self.params)
         if by is Score.QUALITY:
             return self.quality
-        if self.relation_loss is None or self.similarity_loss is None:
-            return None
-        return -(self.relation_loss + self.similarity_loss)
+        signals = self.signals
+        return None if signals is None else -signals.loss
 
     @classmethod
     def build(
         cls,
         architecture: Architecture,
-        space: SubSpace,
-        encoder: EncoderConfig,
-        teacher_heads: int,
+        sub_space: str,
+        counted: Cost,
         signals: Signals | None = None,
     ) -> Self:
-        """A row with its cost computed, and its signals if they are known.
+        """A row.
 
         Args:
             architecture: The student.
-            space: Its sub-space.
-            encoder: Vocabulary, positions, and token types.
-            teacher_heads: Number of heads of the teacher, for the paper's counting.
-            signals: From `autodistil.evaluation.evaluation`.
+            sub_space: Name of its sub-space.
+            counted: What it costs.
+            signals: From `autodistil.evaluation.evaluation`, if they are known.
         """
         return cls(
-            sub_space=space.name,
+            sub_space=sub_space,
             **architecture.model_dump(),
-            **cost(architecture, encoder, teacher_heads).model_dump(),
+            **counted.model_dump(),
             **(signals.model_dump() if signals else {}),
         )
 

@@ -32,54 +32,50 @@ Pairs = tuple[Tensor, Tensor]
 """First and second row of each pair."""
 
 
-class TeacherOutputs:
-    """What a teacher computed for a batch, prepared once for all students.
+class SentenceComparison:
+    """A teacher's sentence vectors of a batch, to compare students' with.
 
     Args:
-        batch: The rows.
-        last: The teacher's last layer.
-        objective: Relation heads and their split, and the temperature of similarities.
+        vectors: The teacher's, [rows, width].
+        temperature: Of the similarity loss.
         neighbours: How many rows of the batch follow each other in the text.
     """
 
-    def __init__(
-        self, batch: PackedBatch, last: LastLayer, objective: ObjectiveSettings, neighbours: int
-    ) -> None:
-        self._batch, self._objective = batch, objective
-        self._relations = _Relations(batch, self._by_head(last.projections))
-        self._hidden_relations = _Relations(batch, _hidden_vectors(last.hidden), HIDDEN_SCALE)
-        self._neighbours, self._strangers = sentence_pairs(batch.order, neighbours)
-        self._cosines = self._sentence_cosines(last.hidden)
-        self._similarity = similarity_log_probabilities(self._cosines, objective.temperature)
+    def __init__(self, vectors: Tensor, temperature: float, neighbours: int) -> None:
+        self._vectors = F.normalize(vectors, dim=-1)
+        self._temperature = temperature
+        self._neighbours, self._strangers = sentence_pairs(len(vectors), neighbours)
+        self._cosines = self._vectors @ self._vectors.T
+        self._similarity = similarity_log_probabilities(self._cosines, temperature)
 
-    def compare(self, last: LastLayer) -> Signals:
-        """The signals of a student from its last layer.
+    def compare(self, vectors: Tensor, in_teacher_space: bool) -> dict[str, float]:
+        """Signals of a student.
+
+        Args:
+            vectors: The student's, [rows, width].
+            in_teacher_space: Whether they can be compared with the teacher's one by one.
 
         Raises:
             InvalidInput: The student computed something that is no number.
         """
-        if not last.hidden.isfinite().all():
+        if not vectors.isfinite().all():
             raise InvalidInput(
                 "A student's outputs on held-out text are not finite numbers: the weights of the "
                 "SuperLM are of no use. Train it anew with a lower learning rate, or in fp32."
             )
-        cosines = self._sentence_cosines(last.hidden)
-        similarity = similarity_log_probabilities(cosines, self._objective.temperature)
-        # Of two equal models, rounding may make a KL a hair less than 0.
-        return Signals(
-            relation_loss=max(0.0, self._relations.loss(self._by_head(last.projections))),
-            hidden_relation_loss=max(
-                0.0, self._hidden_relations.loss(_hidden_vectors(last.hidden))
-            ),
-            similarity_loss=max(0.0, similarity_loss(similarity, self._similarity).item()),
-            neighbour_agreement=self._agreement(cosines, self._neighbours),
-            stranger_agreement=self._agreement(cosines, self._strangers),
-        )
-
-    def _by_head(self, projections: Tensor) -> Tensor:
-        """Vectors whose products are the relations, [tokens, 3, relation heads, width]."""
-        objective = self._objective
-        return split_heads(projections, objective.relation_heads, objective.relation_split)
+        directions = F.normalize(vectors, dim=-1)
+        cosines = directions @ directions.T
+        similarity = similarity_log_probabilities(cosines, self._temperature)
+        # Of two equal models, rounding may make a KL or a distance a hair less than 0.
+        found = {
+            "similarity_loss": max(0.0, similarity_loss(similarity, self._similarity).item()),
+            "neighbour_agreement": self._agreement(cosines, self._neighbours),
+            "stranger_agreement": self._agreement(cosines, self._strangers),
+        }
+        if in_teacher_space:
+            distance = 1 - float((directions * self._vectors).sum(-1).mean())
+            found["vector_distance"] = max(0.0, distance)
+        return found
 
     def _agreement(self, cosines: Tensor, pairs: Pairs) -> float:
         if len(pairs[0]) < 2:
@@ -87,28 +83,51 @@ class TeacherOutputs:
         found = spearman(cosines[pairs].double().numpy(), self._cosines[pairs].double().numpy())
         return min(1.0, max(-1.0, found))  # rounding may make it a hair more than 1
 
-    def _sentence_cosines(self, hidden: Tensor) -> Tensor:
-        pooled = F.normalize(self._batch.mean_pool(hidden), dim=-1)
-        return pooled @ pooled.T
+
+class RelationComparison:
+    """A teacher's relations between the tokens of a batch, to compare students' with.
+
+    Args:
+        batch: The rows, in the tokens that students read as well.
+        last: The teacher's last layer.
+        objective: Relation heads and their split.
+    """
+
+    def __init__(self, batch: PackedBatch, last: LastLayer, objective: ObjectiveSettings) -> None:
+        self._objective = objective
+        self._relations = _Relations(batch, self._by_head(last.projections))
+        self._hidden_relations = _Relations(batch, _hidden_vectors(last.hidden), HIDDEN_SCALE)
+
+    def compare(self, last: LastLayer) -> dict[str, float]:
+        """Signals of a student from its last layer."""
+        hidden = _hidden_vectors(last.hidden)
+        return {
+            "relation_loss": max(0.0, self._relations.loss(self._by_head(last.projections))),
+            "hidden_relation_loss": max(0.0, self._hidden_relations.loss(hidden)),
+        }
+
+    def _by_head(self, projections: Tensor) -> Tensor:
+        """Vectors whose products are the relations, [tokens, 3, relation heads, width]."""
+        objective = self._objective
+        return split_heads(projections, objective.relation_heads, objective.relation_split)
 
 
 def _hidden_vectors(hidden: Tensor) -> Tensor:
     return F.normalize(hidden, dim=-1)[:, None, None]
 
 
-def sentence_pairs(order: Tensor, neighbours: int) -> tuple[Pairs, Pairs]:
+def sentence_pairs(rows: int, neighbours: int) -> tuple[Pairs, Pairs]:
     """Pairs of rows to compare: all neighbours in the text, and at most as many strangers.
 
     Args:
-        order: For every row its place in the batch, [rows].
-        neighbours: Rows of the batch that follow each other, counted from the first place.
+        rows: Rows of the batch.
+        neighbours: Rows of the batch that follow each other, counted from the first one.
 
     Returns:
         Neighbours and strangers.
     """
-    first, second = torch.triu_indices(len(order), len(order), offset=1)
-    run = order // neighbours
-    near = run[first] == run[second]
+    first, second = torch.triu_indices(rows, rows, offset=1)
+    near = first // neighbours == second // neighbours
     strangers = (~near).nonzero()[:, 0]
     count = int(near.sum())
     if 0 < count < len(strangers):

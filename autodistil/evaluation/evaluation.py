@@ -9,69 +9,58 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from autodistil.evaluation.comparison import TeacherOutputs
+from autodistil.evaluation.comparison import RelationComparison, SentenceComparison
+from autodistil.evaluation.held_out_text import NEIGHBOURS, HeldOutText
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.score_log import ScoreLog
-from autodistil.evaluation.shared_forward import Network, SharedForward, network_of
+from autodistil.evaluation.shared_forward import SharedForward, network_of
 from autodistil.evaluation.signals import Signals
 from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.sentence_vectors import to_teacher_space
 from autodistil.spaces.architecture import Architecture
-from autodistil.text.corpus import Batch, TokenizedText
-from autodistil.training.settings import ObjectiveSettings, TrainingSettings
+from autodistil.spaces.embedding import Pooling, SentenceEmbedding
+from autodistil.training.settings import ObjectiveSettings
 
-NEIGHBOURS: int = TrainingSettings.model_fields["neighbours"].default
-"""Rows of a held-out batch that follow each other in the text, as trainings draw them by default.
-The same for every SuperLM, however it was trained, so that the signals can be compared."""
-
-_KIND = "signals-1"
+_KIND = "signals-2"
 """Changes whenever the same students on the same text would get other signals."""
 
 
-def held_out_batches(
-    text: TokenizedText,
-    seed: int = 0,
-    rounds: int = 3,
-    longest: int = 128,
-    neighbours: int = NEIGHBOURS,
-) -> list[Batch]:
-    """Batches of 4,096 slots, each round one of 32, one of 64, and one of 128 tokens a row.
+class MeasuredTeacher(NamedTuple):
+    """A teacher as students are compared with it.
 
-    Args:
-        text: Held-out text.
-        seed: Of the rows drawn.
-        rounds: How often the three lengths are drawn.
-        longest: Tokens that a row may have; lengths beyond are cut to it, and drawn once.
-        neighbours: Rows that follow each other in the text.
+    Attributes:
+        encoder: The teacher.
+        architecture: Its sizes.
+        embedding: How it embeds sentences; None: it does not, its layers are compared.
     """
-    return [
-        text.batch(
-            np.random.default_rng([seed, 0x4E1D, i, length]), 4096 // length, length, neighbours
-        )
-        for i in range(rounds)
-        for length in sorted({min(length, longest) for length in (32, 64, 128)})
-    ]
+
+    encoder: ElasticEncoder
+    architecture: Architecture
+    embedding: SentenceEmbedding | None
+
+    @property
+    def pooling(self) -> Pooling:
+        """How sentence vectors are made of its token vectors."""
+        return self.embedding.pooling if self.embedding else Pooling.MEAN
 
 
-def hash_batches(batches: Sequence[Batch]) -> str:
-    """sha256 over the tokens of some batches, row by row."""
-    digest = hashlib.sha256()
-    for batch in batches:
-        for tensor in (batch.input_ids, batch.attention_mask):
-            digest.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
+class _Wanted(NamedTuple):
+    """What a teacher computed for a batch, prepared once for all students."""
+
+    sentences: SentenceComparison
+    relations: RelationComparison | None
 
 
 @torch.inference_mode()
 def evaluate_students(
     superlm: ElasticEncoder,
     students: Iterable[Architecture],
-    teacher: ElasticEncoder,
-    teacher_architecture: Architecture,
-    batches: Sequence[Batch],
+    teacher: MeasuredTeacher,
+    text: HeldOutText,
     objective: ObjectiveSettings,
     on_student: Callable[[], None] = lambda: None,
     neighbours: int = NEIGHBOURS,
@@ -83,8 +72,7 @@ def evaluate_students(
         superlm: The SuperLM.
         students: Students of it.
         teacher: The teacher.
-        teacher_architecture: The teacher's sizes.
-        batches: Held-out text.
+        text: Held-out text, in the vocabularies of the students.
         objective: Relation heads and their split, and the temperature of similarities.
         on_student: Called whenever the signals of a student on one batch are known, for progress.
         neighbours: Rows of a batch that follow each other in the text.
@@ -92,62 +80,80 @@ def evaluate_students(
             goes on where it was.
     """
     networks = {student: network_of(student, superlm.kept_layers) for student in students}
-    teacher_network = network_of(teacher_architecture, teacher.kept_layers)
-    packed = [PackedBatch.of(batch) for batch in batches]
+    packed = {
+        vocab: [PackedBatch.of(batch) for batch in text.by_vocab[vocab]]
+        for vocab in {student.vocab for student in networks}
+    }
+    own = [PackedBatch.of(batch) for batch in text.own]
+    network = network_of(teacher.architecture, teacher.encoder.kept_layers)
+    tensors = superlm.tensors()
 
     @cache  # one teacher for all widths; as large as its relations
-    def teacher_outputs(number: int) -> TeacherOutputs:
-        ((_, last),) = SharedForward.of(teacher, teacher_network).run(
-            packed[number], [teacher_network.path]
+    def wanted(number: int) -> _Wanted:
+        ((_, last),) = SharedForward.of(teacher.encoder, network).run(own[number], [network.path])
+        vectors = own[number].pool(last.hidden, teacher.pooling)
+        relations = None
+        if teacher.embedding is None:
+            relations = RelationComparison(own[number], last, objective)
+        return _Wanted(
+            SentenceComparison(vectors, objective.temperature, neighbours), relations
         )
-        return TeacherOutputs(packed[number], last, objective, neighbours)
 
-    by_width = defaultdict(list)
+    alike = defaultdict(list)
     for student in networks:
-        by_width[student.hidden, student.head_width].append(student)
+        alike[student.hidden, student.head_width, student.vocab].append(student)
     identity = ""
     if log is not None:
-        identity = _identity(superlm, teacher, teacher_network, batches, objective, neighbours)
+        identity = _identity(superlm, teacher, text, objective, neighbours)
     with ScoreLog(log, identity) as scores:
-        for alike in by_width.values():
-            shared = SharedForward.of(superlm, networks[alike[0]])
-            for number, batch in enumerate(packed):
-                wanted = {}
-                for student in alike:
+        for (_, _, vocab), group in alike.items():
+            shared = SharedForward.of(superlm, networks[group[0]])
+            for number, batch in enumerate(packed[vocab]):
+                missing = {}
+                for student in group:
                     if scores.get(student.name, number) is None:
-                        wanted[networks[student].path] = student
+                        missing[networks[student].path] = student
                     else:
                         on_student()
-                for path, last in shared.run(batch, wanted):
-                    signals = teacher_outputs(number).compare(last)
-                    scores.add(wanted[path].name, number, signals)
+                for path, last in shared.run(batch, missing):
+                    student, target = missing[path], wanted(number)
+                    pooled = batch.pool(last.hidden, teacher.pooling)
+                    vectors = to_teacher_space(pooled, tensors, student)
+                    same_space = teacher.embedding is not None and (
+                        vectors.shape[1] == teacher.embedding.width
+                    )
+                    found = target.sentences.compare(vectors, same_space)
+                    if target.relations is not None:
+                        found |= target.relations.compare(last)
+                    scores.add(student.name, number, Signals.model_validate(found))
                     on_student()
         return {
-            student: _mean([scores.get(student.name, number) for number in range(len(packed))])
+            student: _mean([scores.get(student.name, number) for number in range(len(own))])
             for student in networks
         }
 
 
 def _mean(found: Sequence[Signals | None]) -> Signals:
-    rows = [signals.model_dump() for signals in found if signals is not None]
+    rows = [signals.model_dump(exclude_none=True) for signals in found if signals is not None]
     return Signals(**{name: sum(row[name] for row in rows) / len(rows) for name in rows[0]})
 
 
 def _identity(
     superlm: ElasticEncoder,
-    teacher: ElasticEncoder,
-    teacher_network: Network,
-    batches: Sequence[Batch],
+    teacher: MeasuredTeacher,
+    text: HeldOutText,
     objective: ObjectiveSettings,
     neighbours: int,
 ) -> str:
     """Hash of everything that the signals of a student depend on."""
-    facts = f"{_KIND} {teacher_network} {objective.measured.model_dump_json()} {neighbours}"
+    facts = (
+        f"{_KIND} {teacher.architecture.name} {teacher.embedding} "
+        f"{objective.measured.model_dump_json()} {neighbours} {text.sha256} {text.hashes()}"
+    )
     digest = hashlib.sha256(facts.encode())
-    for encoder in (superlm, teacher):
+    for encoder in (superlm, teacher.encoder):
         digest.update(encoder.encoder.model_dump_json().encode())
         for name, tensor in sorted(encoder.tensors().items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(hash_batches(batches).encode())
     return digest.hexdigest()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.spaces.embedding import Pooling
 from autodistil.text.corpus import Batch
 
 
@@ -82,6 +83,10 @@ class PackedBatch:
             group.of(context).copy_(attended.transpose(1, 2).flatten(2))
         return context
 
-    def mean_pool(self, hidden: Tensor) -> Tensor:
-        """Mean of each row's token vectors, [rows, hidden]."""
-        return torch.cat([group.of(hidden).mean(1) for group in self.groups])
+    def pool(self, hidden: Tensor, pooling: Pooling) -> Tensor:
+        """Each row's token vectors pooled, in the order of the batch, [rows, hidden]."""
+        parts = [
+            group.of(hidden)[:, 0] if pooling is Pooling.CLS else group.of(hidden).mean(1)
+            for group in self.groups
+        ]
+        return torch.cat(parts)[self.order.argsort()]

@@ -37,6 +37,7 @@ class Network(NamedTuple):
 
     hidden: int
     head_width: int
+    vocab: int | None
     path: Path
 
 
@@ -58,7 +59,7 @@ def network_of(architecture: Architecture, kept_layers: KeptLayers) -> Network:
         Step(layer, architecture.heads, architecture.intermediate)
         for layer in kept_layers[architecture.layers]
     )
-    return Network(architecture.hidden, architecture.head_width, path)
+    return Network(architecture.hidden, architecture.head_width, architecture.vocab, path)
 
 
 class SharedForward:

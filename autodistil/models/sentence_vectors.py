@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.tensors import map_name
 
 TRAINED_MAP = "map"
 """Name of the map that all students share while they are trained."""
@@ -39,11 +40,6 @@ def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
         if pooling is Pooling.CLS:
             return hidden[:, 0].float()
         return mean_pool(hidden.float(), attention_mask)
-
-
-def map_name(architecture: Architecture) -> str:
-    """Name of the map of the students of this depth and width, in a finished SuperLM."""
-    return f"map.L{architecture.layers}-H{architecture.hidden}"
 
 
 def to_teacher_space(

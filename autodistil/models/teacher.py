@@ -44,6 +44,12 @@ class Teacher:
     tokenizer: "PreTrainedTokenizerBase"
     embedding: SentenceEmbedding | None
 
+    @property
+    def longest(self) -> int:
+        """Tokens of a text that it reads at most."""
+        positions = self.encoder.max_position_embeddings
+        return self.embedding.max_seq_length if self.embedding else positions
+
 
 def read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
     """Sizes of a BERT-like model from its config.

@@ -7,13 +7,15 @@ A budget is enforced on the exact cost.
 """
 
 import json
+import math
+from collections.abc import Mapping
 from math import prod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
+from autodistil.spaces.tensors import EncoderConfig, map_shapes, tensor_shapes
 
 SEQUENCE_LENGTH = 128
 """Tokens at which MACs and FLOPs are counted unless said otherwise, as in the paper."""
@@ -27,13 +29,15 @@ class Cost(BaseModel):
     """Cost of one student.
 
     Attributes:
-        params: All parameters, embeddings and pooler included.
-        macs: MACs of the encoder's layers for one sequence, without embeddings and pooler.
+        params: All parameters: embeddings, layers, pooler, and the map to the teacher's width.
+        macs: MACs of the encoder's layers for one sequence, without embeddings, pooler, and map.
         flops: 2 x MACs.
-        size_bytes: Exact size of the student's fp32 `model.safetensors`.
+        size_bytes: Exact size of the student's fp32 weights: `model.safetensors`, and
+            `2_Dense/model.safetensors` where there is a map.
         paper_params: Parameters by the paper's formula.
         paper_macs: MACs by the paper's formula, which the paper calls FLOPs.
-        sequence_length: Tokens at which MACs and FLOPs are counted.
+        sequence_length: Tokens at which MACs and FLOPs are counted: those of a text that has 128
+            tokens in the teacher's vocabulary.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +56,7 @@ def cost(
     encoder: EncoderConfig,
     teacher_heads: int,
     sequence_length: int = SEQUENCE_LENGTH,
+    map_width: int | None = None,
 ) -> Cost:
     """Cost of a student in both countings.
 
@@ -60,17 +65,36 @@ def cost(
         encoder: Vocabulary, positions, and token types.
         teacher_heads: Number of heads of the teacher, by which the paper's formula divides.
         sequence_length: Tokens `n` of the sequence that MACs are counted for.
+        map_width: Width that a map brings its vectors to, if it has one.
     """
     macs = exact_macs(architecture, sequence_length)
+    shapes = tensor_shapes(architecture, encoder)
+    params, size = _params(shapes), safetensors_bytes(shapes)
+    if map_width is not None:
+        shapes = map_shapes(architecture, map_width)
+        params, size = params + _params(shapes), size + safetensors_bytes(shapes)
     return Cost(
-        params=sum(prod(shape) for shape in tensor_shapes(architecture, encoder).values()),
+        params=params,
         macs=macs,
         flops=2 * macs,
-        size_bytes=weights_file_bytes(architecture, encoder),
+        size_bytes=size,
         paper_params=_paper_params(architecture, encoder, teacher_heads),
         paper_macs=_paper_macs(architecture, teacher_heads, sequence_length),
         sequence_length=sequence_length,
     )
+
+
+def text_length(tokens_per_text: float) -> int:
+    """Tokens of a text that has 128 in the teacher's vocabulary.
+
+    Args:
+        tokens_per_text: Tokens of a text in a vocabulary, as a multiple of the teacher's.
+    """
+    return math.ceil(SEQUENCE_LENGTH * tokens_per_text)
+
+
+def _params(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(map(prod, shapes.values()))
 
 
 def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH) -> int:
@@ -82,19 +106,16 @@ def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGT
     return architecture.layers * (projections + scores_and_values + ffn)
 
 
-def weights_file_bytes(
-    architecture: Architecture, encoder: EncoderConfig, dtype: DType = "float32"
-) -> int:
-    """Exact size in bytes of the student's `model.safetensors`, header included.
+def safetensors_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: DType = "float32") -> int:
+    """Exact size in bytes of a safetensors file, header included.
 
     Args:
-        architecture: The student.
-        encoder: Vocabulary, positions, and token types.
-        dtype: Type of all tensors.
+        shapes: Its tensors.
+        dtype: Type of all of them.
     """
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name, shape in sorted(tensor_shapes(architecture, encoder).items()):
+    for name, shape in sorted(shapes.items()):
         end = offset + prod(shape) * _BYTES[dtype]
         header[name] = {
             "dtype": _SAFETENSORS_DTYPE[dtype],
@@ -109,7 +130,10 @@ def weights_file_bytes(
 def _paper_params(architecture: Architecture, encoder: EncoderConfig, teacher_heads: int) -> int:
     h = architecture.hidden
     embeddings = h * (
-        encoder.vocab_size + encoder.max_position_embeddings + encoder.type_vocab_size + 2
+        (architecture.vocab or encoder.vocab_size)
+        + encoder.max_position_embeddings
+        + encoder.type_vocab_size
+        + 2
     )
     attention = h * h + 3 * h * h * architecture.heads / teacher_heads + 6 * h
     ffn = 2 * h * architecture.intermediate + architecture.intermediate + 3 * h

@@ -3,13 +3,14 @@
 import hashlib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.spaces.architecture import Architecture, SubSpace
-from autodistil.spaces.cost import Cost, cost
-from autodistil.spaces.tensors import EncoderConfig
+from autodistil.spaces.cost import Cost, cost, text_length
+from autodistil.spaces.embedding import SentenceEmbedding
+from autodistil.spaces.tensors import EncoderConfig, map_name, map_shapes, tensor_shapes
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -40,11 +41,19 @@ class FileEntry(_Strict):
 
 
 class TeacherSpec(_Strict):
-    """The teacher a SuperLM was distilled from."""
+    """The teacher a SuperLM was distilled from.
+
+    Attributes:
+        name: What requests call it.
+        sha256: Hash over its weights.
+        architecture: Its sizes; with its own vocabulary where its students' is smaller.
+        embedding: How it embeds sentences, as its students do; None if it does not.
+    """
 
     name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$")]  # a line of model cards
     sha256: Sha256
     architecture: Architecture
+    embedding: SentenceEmbedding | None
 
 
 class Provenance(_Strict):
@@ -58,7 +67,7 @@ class Provenance(_Strict):
         settings: The training settings, as they were.
         held_out_tokens: Tokens that the candidates' signals were measured on.
         held_out_sha256: Hash of those tokens, row by row: signals of SuperLMs can be compared if it
-            is the same; null in bundles of the first format.
+            is the same.
         versions: Versions of the software that trained it.
         created_at: When the bundle was written, ISO 8601.
     """
@@ -69,23 +78,30 @@ class Provenance(_Strict):
     steps: Annotated[int, Field(strict=True, ge=0)]
     settings: dict[ShortText, Setting | dict[ShortText, Setting]]
     held_out_tokens: Annotated[int, Field(strict=True, ge=0)]
-    held_out_sha256: Sha256 | None = None
+    held_out_sha256: Sha256
     versions: dict[ShortText, ShortText]
     created_at: ShortText
+
+
+FORMAT = "autodistil-superlm-3"
 
 
 class SuperLMSpec(_Strict):
     """The spec of a bundle.
 
     Attributes:
-        format: Since the second one, candidate tables hold all of `autodistil.evaluation.signals`.
+        format: Of the bundle.
+        family: The model family of the teacher and of all students.
+        encoder: What the students share; its vocabulary is the largest of theirs.
         kept_layers: For every depth, the stored layers that a student of that depth runs.
         teacher_layers: For every stored layer, the teacher's layer it started from.
-        pooling: `mean` if the teacher is a sentence embedder that averages token vectors.
+        tokens_per_text: For every vocabulary of the sub-space, the tokens of a text as a multiple
+            of the teacher's, measured on the held-out text.
         files: Every other file of the bundle.
     """
 
-    format: Literal["autodistil-superlm-1", "autodistil-superlm-2"] = "autodistil-superlm-2"
+    format: Literal["autodistil-superlm-3"] = FORMAT
+    family: Literal["bert"] = "bert"
     name: Name
     version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     teacher: TeacherSpec
@@ -93,9 +109,20 @@ class SuperLMSpec(_Strict):
     space: SubSpace
     kept_layers: dict[int, Layers]
     teacher_layers: Layers
-    pooling: Literal["mean"] | None
+    tokens_per_text: dict[int, Annotated[float, Field(ge=0.5, le=100)]]
     files: dict[ShortText, FileEntry]
     provenance: Provenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_format(cls, content: Any) -> Any:
+        found = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+        if found != FORMAT:
+            raise ValueError(
+                f"this bundle has the format {str(found)[:50]!r}, this version reads {FORMAT!r} "
+                "alone; train the SuperLM anew"
+            )
+        return content
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -115,7 +142,32 @@ class SuperLMSpec(_Strict):
         for less, more in pairwise(self.kept_layers.values()):
             if not set(less) < set(more):
                 raise ValueError("the layers of a depth must be among those of the next")
+        if largest.vocab not in (None, self.encoder.vocab_size):
+            raise ValueError("the encoder's vocab_size must be the largest vocabulary")
+        if tuple(self.tokens_per_text) != self.space.vocab:
+            raise ValueError(f"tokens_per_text must list {list(self.space.vocab)}")
+        if self.space.vocab and self.encoder.pad_token_id >= self.space.vocab[0]:
+            raise ValueError("pad_token_id must be in every vocabulary")
         return self
+
+    def map_width(self, architecture: Architecture) -> int | None:
+        """The width that a student's map brings its vectors to; None if it has no map."""
+        embedding = self.teacher.embedding
+        if embedding is None or embedding.width == architecture.hidden:
+            return None
+        return embedding.width
+
+    @property
+    def stored_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor that the bundle stores."""
+        shapes = tensor_shapes(self.space.largest, self.encoder)
+        for student in self.space.students():
+            if (width := self.map_width(student)) is not None:
+                shapes |= {
+                    f"{map_name(student)}.{name.removeprefix('linear.')}": shape
+                    for name, shape in map_shapes(student, width).items()
+                }
+        return shapes
 
     @property
     def reference(self) -> str:
@@ -125,8 +177,16 @@ class SuperLMSpec(_Strict):
     @property
     def teacher_cost(self) -> Cost:
         """What the teacher costs: the whole of which relative limits are shares."""
-        return self.cost_of(self.teacher.architecture)
+        teacher = self.teacher.architecture
+        return cost(teacher, self.encoder, teacher.heads)
 
-    def cost_of(self, sizes: Architecture) -> Cost:
-        """What an encoder of these sizes costs, with the vocabulary of all students."""
-        return cost(sizes, self.encoder, self.teacher.architecture.heads)
+    def cost_of(self, architecture: Architecture) -> Cost:
+        """What a student costs."""
+        per_text = self.tokens_per_text.get(architecture.vocab or 0, 1.0)
+        return cost(
+            architecture,
+            self.encoder,
+            self.teacher.architecture.heads,
+            text_length(per_text),
+            self.map_width(architecture),
+        )

@@ -54,6 +54,19 @@ def tensor_shapes(architecture: Architecture, encoder: EncoderConfig) -> dict[st
     return shapes
 
 
+def map_name(architecture: Architecture) -> str:
+    """Name of the map of the students of this depth and width, in a finished SuperLM."""
+    return f"map.L{architecture.layers}-H{architecture.hidden}"
+
+
+def map_shapes(architecture: Architecture, width: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of the tensors of a map from a student's width to another.
+
+    The names are those of a Dense module of sentence-transformers.
+    """
+    return {"linear.weight": (width, architecture.hidden), "linear.bias": (width,)}
+
+
 def _layer_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     hidden, attention = architecture.hidden, architecture.attention_width
     linears = {

@@ -1,11 +1,12 @@
 """The bundle: a SuperLM on disk, as plain files that anyone can read and check.
 
     superlm.json            the spec: sub-space, kept layers, teacher, provenance, every hash
-    weights.safetensors     the tensors of the largest student; every other student is a slice
+    weights.safetensors     the tensors of the largest student, of which every other student is a
+                            slice, and the maps to the teacher's width
     candidates.json         cost and held-out signals of every student
     README.md               what it is, and the Pareto front of its students, for people
     losses.jsonl            losses of the training, if it had any steps
-    tokenizer/              the teacher's tokenizer
+    tokenizer/              the teacher's tokenizer, or its most frequent tokens
 
 Nothing in a bundle is trusted: no pickle, no code, a strict spec, and every tensor's name, shape,
 type, and values are checked. Opening one needs no torch.
@@ -24,9 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from autodistil.errors import InvalidBundle, InvalidInput, explain
 from autodistil.evaluation.candidates import Candidate
-from autodistil.evaluation.quality import Score
 from autodistil.spaces.spec import FileEntry, SuperLMSpec
-from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.card import bundle_card
 from autodistil.training.loss_curve import LOSSES, read_losses
 
@@ -134,7 +133,7 @@ def _check_listing(folder: Path, spec: SuperLMSpec) -> None:
 
 
 def _check_weights(path: Path, spec: SuperLMSpec) -> None:
-    expected = tensor_shapes(spec.space.largest, spec.encoder)
+    expected = spec.stored_shapes
     try:
         with safe_open(path, framework="numpy") as file:
             names = set(file.keys())
@@ -171,7 +170,6 @@ def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InvalidBundle(f"{CANDIDATES} is no list of candidate rows ({error}).") from error
     students = list(spec.space.students())
-    needed = Score.LOSS if spec.format == "autodistil-superlm-1" else Score.QUALITY
     if sorted(c.architecture.name for c in candidates) != sorted(s.name for s in students):
         raise InvalidBundle(f"{CANDIDATES} does not list each student of the sub-space once.")
     for candidate in candidates:
@@ -181,7 +179,7 @@ def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
             raise InvalidBundle(
                 f"{CANDIDATES}: {candidate.architecture.name} names another sub-space."
             )
-        if candidate.score(needed) is None:
+        if candidate.signals is None:
             raise InvalidBundle(
                 f"{CANDIDATES}: {candidate.architecture.name} lacks held-out signals."
             )

@@ -10,13 +10,13 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from autodistil.evaluation.candidate_table import make_table
-from autodistil.evaluation.evaluation import hash_batches, held_out_batches
+from autodistil.evaluation.held_out_text import held_out_text
 from autodistil.models.elastic import ElasticEncoder
-from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
+from autodistil.models.teacher import Teacher, trim_teacher
+from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.spec import Provenance, SuperLMSpec, TeacherSpec
 from autodistil.superlm.bundle import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
-from autodistil.text.corpus import Corpus
+from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses, thin_losses, write_losses
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import load_or_cut
@@ -44,14 +44,14 @@ class Progress:
 def distil(
     teacher: Teacher,
     space: SubSpace,
-    corpus: Corpus,
+    texts: Texts,
     corpus_name: str,
     settings: TrainingSettings,
     name: str,
     work: Path,
     bundle: Path,
     accelerator: Accelerator | None = None,
-    cache: Path | None = None,
+    vectors: Path | None = None,
     version: int = 1,
     checkpoint_seconds: float = 120.0,
     progress: Progress | None = None,
@@ -63,80 +63,87 @@ def distil(
     Args:
         teacher: The teacher.
         space: The sub-space.
-        corpus: Text.
+        texts: Text, in the vocabularies of the sub-space.
         corpus_name: What the text is, in words, for the provenance.
         settings: Training settings; 0 tokens give the untrained permuted slices.
         name: Name of the SuperLM.
         work: Folder of checkpoint and loss curve.
         bundle: Folder of the bundle; replaced if it is there.
         accelerator: Devices and processes; by default the CPU alone.
-        cache: Folder for the teacher's outputs, for runs on the same batches.
+        vectors: Folder for the teacher's sentence vectors, which runs on the same text may share;
+            by default `work`.
         version: Version of the SuperLM.
         checkpoint_seconds: Time between two checkpoints.
         progress: Where to report to.
     """
     progress = progress or Progress()
     accelerator = accelerator or Accelerator(cpu=True)
+    cut_from = teacher
+    if texts.kept is not None:
+        cut_from = trim_teacher(teacher, texts.kept, texts.tokenizer)
+    calibration = texts.largest.train
     with accelerator.main_process_first():
         facts = (settings.start.model_dump_json(), settings.seed, space.model_dump_json())
         start = load_or_cut(
             work / START,
-            f"{facts} {teacher.sha256} {len(corpus.train)} {corpus.train.tokens}",
-            teacher,
+            f"{facts} {teacher.sha256} {len(calibration)} {calibration.tokens}",
+            cut_from,
             space,
-            corpus.train,
+            calibration,
             settings.start,
             settings.seed,
             progress.on_cut,
         )
-    trainer = Trainer(teacher, space, start, corpus.train, settings, work, accelerator, cache)
+    trainer = Trainer(teacher, space, start, texts, settings, work, accelerator, vectors)
     trainer.run(checkpoint_seconds, progress.on_step)
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()
         return open_superlm(bundle)
-    held_out = held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
-    provenance = Provenance(
-        corpus=corpus_name,
-        corpus_sha256=corpus.sha256,
-        tokens_seen=trainer.tokens_seen,
-        steps=trainer.step,
-        settings=settings.model_dump(mode="json"),
-        held_out_tokens=sum(batch.tokens for batch in held_out),
-        held_out_sha256=hash_batches(held_out),
-        versions=software_versions(),
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+    trainer.finish()
+    text = held_out_text(texts.own, texts.by_vocab, teacher.longest)
     spec = SuperLMSpec(
         name=name,
         version=version,
         teacher=TeacherSpec(
-            name=teacher.name, sha256=teacher.sha256, architecture=teacher.architecture
+            name=teacher.name,
+            sha256=teacher.sha256,
+            architecture=_with_vocabulary(teacher, space),
+            embedding=teacher.embedding,
         ),
-        encoder=teacher.encoder,
+        encoder=start.encoder,
         space=space,
         kept_layers=start.kept_layers,
         teacher_layers=start.teacher_layers,
-        pooling="mean" if teacher.mean_pooled else None,
+        tokens_per_text=texts.tokens_per_text(),
         files={},
-        provenance=provenance,
+        provenance=Provenance(
+            corpus=corpus_name,
+            corpus_sha256=texts.own.sha256,
+            tokens_seen=trainer.tokens_seen,
+            steps=trainer.step,
+            settings=settings.model_dump(mode="json"),
+            held_out_tokens=text.tokens,
+            held_out_sha256=text.sha256,
+            versions=software_versions(),
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        ),
     )
     trainer.superlm.half()  # what ships is what is scored
     partial = bundle.with_name(bundle.name + ".partial")
-    _write_files(partial, trainer.superlm, teacher, read_losses(work / LOSSES))
-    candidates = make_table(
-        trainer.superlm.float().cpu().eval(),
-        space,
-        teacher,
-        held_out,
-        settings,
-        work,
-        progress.on_student,
-    )
+    _write_files(partial, trainer.superlm, cut_from, read_losses(work / LOSSES))
+    superlm = trainer.superlm.float().cpu().eval()
+    candidates = make_table(superlm, spec, teacher, text, work, progress.on_student)
     written = write_bundle_files(partial, spec, candidates)
     shutil.rmtree(bundle, ignore_errors=True)
     partial.rename(bundle)
     accelerator.wait_for_everyone()
     return replace(written, folder=bundle)
+
+
+def _with_vocabulary(teacher: Teacher, space: SubSpace) -> Architecture:
+    """The teacher's sizes; beside students with less, its vocabulary is one of them."""
+    vocab = teacher.encoder.vocab_size if space.vocab else None
+    return teacher.architecture.model_copy(update={"vocab": vocab})
 
 
 def _write_files(

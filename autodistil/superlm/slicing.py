@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from autodistil.errors import InvalidBundle, InvalidInput
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_shapes
+from autodistil.spaces.tensors import layer_tensor, map_name, split_layer_tensor, tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Tensor]":
-    """Tensors of a student in fp32, by the names of `tensor_shapes`.
+    """Tensors of a student in fp32, by the names of `tensor_shapes`, without its map.
 
     Raises:
         InvalidInput: The architecture is not a student of this SuperLM.
@@ -46,6 +46,26 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
     except (SafetensorError, OSError) as error:
         raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error
     return tensors
+
+
+def slice_map(superlm: SuperLM, architecture: Architecture) -> "dict[str, Tensor] | None":
+    """Tensors of a student's map to the teacher's width in fp32, by the names of `map_shapes`; None
+    if it has no map.
+
+    Raises:
+        InvalidBundle: The weights vanished or changed since the bundle was opened.
+    """
+    if superlm.spec.map_width(architecture) is None:
+        return None
+    name = map_name(architecture)
+    try:
+        with safe_open(superlm.weights_path, framework="pt") as file:
+            return {
+                f"linear.{part}": file.get_tensor(f"{name}.{part}").float().contiguous()
+                for part in ("weight", "bias")
+            }
+    except (SafetensorError, OSError) as error:
+        raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error
 
 
 def load_elastic(superlm: SuperLM) -> "ElasticEncoder":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autodistil.errors import InvalidInput
-from autodistil.text.sources import files_with
+from autodistil.text.source_files import files_with
 
 _SHARE = 32
 """One sentence in so many is held out."""

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -13,6 +12,7 @@ import numpy as np
 
 from autodistil.errors import InvalidInput
 from autodistil.text.growing_array import GrowingArray
+from autodistil.text.held_out import is_held_out
 from autodistil.text.sources import CorpusSource, Document
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ OnProgress = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is to do if that is known."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|\n+")
-_HELD_OUT_SHARE = 100  # one document in a hundred
 _BATCH_CHARS = 1 << 16
 """Text per call of the tokenizer: many documents, but few enough to stay in the CPU's caches."""
 
@@ -110,7 +109,7 @@ def _divide(
 ) -> None:
     last: list[list[int]] | None = None  # of the training documents: may have to be held out
     for text, ids in documents:
-        if zlib.crc32(text.encode()) % _HELD_OUT_SHARE == 0:
+        if is_held_out(text):
             held_out.append(ids)
             continue
         if last is not None:
