@@ -45,8 +45,7 @@ def command(
         import torch
 
         from autodistil.models.teacher import load_teacher
-        from autodistil.superlm.rescoring import rescore
-        from autodistil.text.corpus import tokenize_corpus
+        from autodistil.superlm.rescoring import read_held_out, rescore
         from autodistil.text.mixed_sources import open_corpus
 
         quiet_transformers()
@@ -57,11 +56,12 @@ def command(
     with progress() as bar:
         reading = bar.add_task("tokenising", total=None, note="the corpus, once")
         scoring = bar.add_task("scoring", total=None, note="every student on held-out text")
-        text = tokenize_corpus(
+        text = read_held_out(
+            superlm,
+            loaded,
             source,
-            loaded.tokenizer,
             work / "corpus",
-            on_progress=lambda done, total: bar.update(reading, completed=done, total=total),
+            lambda done, total: bar.update(reading, completed=done, total=total),
         )
         written = rescore(
             superlm,

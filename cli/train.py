@@ -63,8 +63,12 @@ def command(
     device: Annotated[
         Device, typer.Option(help="auto: a GPU if there is one; cpu: never.")
     ] = Device.AUTO,
-    teacher_cache: Annotated[
-        Path | None, typer.Option(help="Folder to keep the teacher's outputs in, 3 KB a token.")
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the tokenised text and the teacher's vectors, which trainings on the "
+            "same text may share; by default that of the checkpoints."
+        ),
     ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Time between two checkpoints.", min=0)
@@ -88,24 +92,26 @@ def command(
 
         from autodistil.models.teacher import load_teacher
         from autodistil.superlm.distillation import Progress, distil
-        from autodistil.text.corpus import tokenize_corpus
         from autodistil.text.mixed_sources import open_corpus
+        from autodistil.text.vocabulary_texts import read_texts
         from autodistil.training.loss_picture import plot_losses
-        from autodistil.training.settings import TrainingSettings
+        from autodistil.training.settings import EMBEDDER_DEFAULTS, TrainingSettings
 
         quiet_transformers()
         if threads:
             torch.set_num_threads(threads)
-        try:
-            run_settings = TrainingSettings.model_validate(chosen)
-        except ValidationError as error:
-            raise InvalidInput(f"The training settings: {explain(error)}.") from error
         source = open_corpus(corpus)
         accelerator = Accelerator(cpu=device is Device.CPU)
         loaded = load_teacher(teacher)
+        defaults = EMBEDDER_DEFAULTS if loaded.embedding else {}
+        try:
+            run_settings = TrainingSettings.model_validate({**defaults, **chosen})
+        except ValidationError as error:
+            raise InvalidInput(f"The training settings: {explain(error)}.") from error
     loaded = dataclasses.replace(loaded, name=teacher_name or loaded.name)
     sub_space = _read_space(space, loaded.architecture, heads)
     work = work or out.with_name(out.name + ".work")
+    cache = cache or work
     first = accelerator.is_main_process
     with progress(hidden=not first) as bar:
         reading = bar.add_task("tokenising", total=None, note="the corpus, once")
@@ -113,10 +119,11 @@ def command(
         training = bar.add_task("training", total=run_settings.tokens, note="")
         scoring = bar.add_task("scoring", total=None, note="every student on held-out text")
         with accelerator.main_process_first():  # one tokenises, the others find its arrays
-            text = tokenize_corpus(
+            text = read_texts(
                 source,
                 loaded.tokenizer,
-                work / "corpus",
+                sub_space.vocab,
+                cache / "corpus",
                 max_documents,
                 lambda done, total: bar.update(reading, completed=done, total=total),
             )
@@ -126,8 +133,9 @@ def command(
         meter = Meter()
 
         def on_step(row: LossRow) -> None:
-            speed, found = meter.per_second(row.tokens), row.students[0]
-            note = f"{speed:,.0f} tokens/s, loss {found.relation:.3f} + {found.similarity:.3f}"
+            speed, found = meter.per_second(row.tokens), row.students[0].losses
+            losses = ", ".join(f"{term} {value:.3f}" for term, value in found.items())
+            note = f"{speed:,.0f} tokens/s, {losses}"
             bar.update(training, completed=row.tokens, note=note)
 
         bundle = distil(
@@ -140,7 +148,7 @@ def command(
             work,
             out,
             accelerator=accelerator,
-            cache=teacher_cache,
+            vectors=cache / "vectors",
             version=version,
             checkpoint_seconds=checkpoint_seconds,
             progress=Progress(

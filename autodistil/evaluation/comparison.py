@@ -16,7 +16,6 @@ from autodistil.downstream.metrics import spearman
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import LastLayer
-from autodistil.evaluation.signals import Signals
 from autodistil.training.relations import (
     HIDDEN_SCALE,
     similarity_log_probabilities,

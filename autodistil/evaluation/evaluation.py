@@ -95,9 +95,7 @@ def evaluate_students(
         relations = None
         if teacher.embedding is None:
             relations = RelationComparison(own[number], last, objective)
-        return _Wanted(
-            SentenceComparison(vectors, objective.temperature, neighbours), relations
-        )
+        return _Wanted(SentenceComparison(vectors, objective.temperature, neighbours), relations)
 
     alike = defaultdict(list)
     for student in networks:

@@ -1,7 +1,6 @@
 """A student's tensors as a `transformers` folder, and the proof that it computes the same."""
 
 import io
-import json
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -15,10 +14,12 @@ from autodistil.errors import ParityFailure
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.model_card import model_card
 from autodistil.extraction.receipt import Parity
+from autodistil.extraction.sentence_files import write_json, write_sentence_modules
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.spec import FileEntry
 from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.tokenizers import write_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,16 +31,24 @@ _MODEL_FILE = "modeling_student.py"
 
 
 def export_transformers(
-    superlm: SuperLM, candidate: Candidate, tensors: "dict[str, Tensor]", folder: Path
+    superlm: SuperLM,
+    candidate: Candidate,
+    tensors: "dict[str, Tensor]",
+    to_teacher: "dict[str, Tensor] | None",
+    folder: Path,
 ) -> dict[str, FileEntry]:
     """Write a student as a folder that `AutoModel.from_pretrained` loads.
 
-    A stock student is a plain BERT. Any other carries its own model class in the folder.
+    A stock student is a plain BERT. Any other carries its own model class in the folder. Of a
+    sentence embedder's student, sentence-transformers finds the modules after the encoder beside
+    it.
 
     Args:
         superlm: The SuperLM it was sliced from.
         candidate: The student.
         tensors: Its tensors, from `slice_student`.
+        to_teacher: Its map to the teacher's width, from `slice_map`; None leaves its vectors as
+            wide as it is.
         folder: An empty or missing folder.
 
     Returns:
@@ -50,25 +59,23 @@ def export_transformers(
     architecture = candidate.architecture
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    _write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
-    for path in superlm.tokenizer_path.iterdir():
-        shutil.copyfile(path, folder / path.name)
+    write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
+    write_tokenizer(superlm, architecture.vocab, folder)
     if not architecture.stock:
         source = Path(__file__).parents[1] / "models" / "student_model.py"
         shutil.copyfile(source, folder / _MODEL_FILE)
-    if superlm.spec.pooling == "mean":
-        _write_sentence_transformers(architecture.hidden, folder)
-    (folder / "README.md").write_text(model_card(superlm, candidate))
+    if superlm.spec.teacher.embedding is not None:
+        write_sentence_modules(
+            superlm.spec.teacher.embedding, architecture.hidden, to_teacher, folder
+        )
+    (folder / "README.md").write_text(
+        model_card(superlm, candidate, to_teacher is not None), encoding="utf-8"
+    )
     return {
         path.relative_to(folder).as_posix(): FileEntry.of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str
         "num_hidden_layers": architecture.layers,
         "num_attention_heads": architecture.heads,
         "intermediate_size": architecture.intermediate,
-        "vocab_size": encoder.vocab_size,
+        "vocab_size": architecture.vocab or encoder.vocab_size,
         "max_position_embeddings": encoder.max_position_embeddings,
         "type_vocab_size": encoder.type_vocab_size,
         "hidden_act": encoder.hidden_act,
@@ -104,21 +111,6 @@ def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str
             },
         }
     return config
-
-
-def _write_sentence_transformers(hidden: int, folder: Path) -> None:
-    """The files by which sentence-transformers knows how to pool."""
-    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
-    modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (path, kind) in enumerate(kinds)
-    ]
-    _write_json(folder / "modules.json", modules)
-    _write_json(
-        folder / "1_Pooling" / "config.json",
-        {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True},
-    )
-    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128})
 
 
 def check_parity(
@@ -187,7 +179,8 @@ def compare_with_superlm(
     encoder = superlm.spec.encoder
     length = min(64, encoder.max_position_embeddings)
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(encoder.vocab_size, (4, length), generator=generator)
+    vocab = architecture.vocab or encoder.vocab_size
+    ids = torch.randint(vocab, (4, length), generator=generator)
     mask = torch.ones_like(ids)
     for row in range(1, len(ids)):  # padding of several lengths
         mask[row, length * (4 - row) // 4 :] = 0

@@ -9,11 +9,11 @@ from autodistil.evaluation.signals import Signals
 from autodistil.extraction.export import check_parity, export_transformers
 from autodistil.extraction.onnx_graph import ONNX_FILE, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity
-from autodistil.extraction.receipt import Receipt
+from autodistil.extraction.receipt import Receipt, SentenceVectors, Vectors
 from autodistil.search.budget import Budget
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import load_elastic, slice_student
+from autodistil.superlm.slicing import load_elastic, slice_map, slice_student
 from autodistil.versions import software_versions
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def extract_student(
     folder: Path,
     budget: Budget | None = None,
     limits: dict[str, int | float] | None = None,
+    vectors: Vectors = Vectors.TEACHER,
     on_phase: Callable[[str], None] = lambda phase: None,
 ) -> Receipt:
     """Slice a student, export it to `folder`, and check it against the SuperLM.
@@ -40,6 +41,7 @@ def extract_student(
         folder: An empty or missing folder.
         budget: What was asked for, kept in the receipt.
         limits: The budget in absolute numbers, kept in the receipt.
+        vectors: Whether its sentence vectors are brought to its teacher's space.
         on_phase: Called with the name of each of `PHASES` as it begins; may raise to stop.
 
     Raises:
@@ -51,7 +53,8 @@ def extract_student(
     on_phase("slicing")
     tensors = slice_student(superlm, architecture)
     on_phase("exporting")
-    files = export_transformers(superlm, candidate, tensors, folder)
+    to_teacher = slice_map(superlm, architecture) if vectors is Vectors.TEACHER else None
+    files = export_transformers(superlm, candidate, tensors, to_teacher, folder)
     with_onnx = bool(budget and budget.latency and budget.latency.runtime == "onnxruntime")
     if with_onnx:
         write_onnx(architecture, superlm.spec.encoder, tensors, folder / ONNX_FILE)
@@ -72,10 +75,29 @@ def extract_student(
         limits=limits or {},
         **{name: getattr(candidate, name) for name in Signals.model_fields},
         quality=candidate.quality,
+        sentence_vectors=_sentence_vectors(superlm, candidate, to_teacher is not None),
         parity=parity,
         files=files,
         versions=software_versions(),
         onnx_parity=onnx_parity,
+    )
+
+
+def _sentence_vectors(
+    superlm: SuperLM, candidate: Candidate, mapped: bool
+) -> SentenceVectors | None:
+    embedding = superlm.spec.teacher.embedding
+    if embedding is None:
+        return None
+    in_space = mapped or superlm.spec.map_width is None
+    distance = candidate.vector_distance
+    return SentenceVectors(
+        width=embedding.width if in_space else candidate.hidden,
+        pooling=embedding.pooling,
+        normalized=embedding.normalize,
+        max_seq_length=embedding.max_seq_length,
+        in_teacher_space=in_space,
+        mean_cosine_to_teacher=1 - distance if in_space and distance is not None else None,
     )
 
 

@@ -5,26 +5,26 @@ from autodistil.spaces.architecture import Architecture
 from autodistil.superlm.bundle import SuperLM
 
 
-def model_card(superlm: SuperLM, candidate: Candidate) -> str:
+def model_card(superlm: SuperLM, candidate: Candidate, mapped: bool) -> str:
     """The card of a student of the candidate table.
 
     Args:
         superlm: The SuperLM it was sliced from.
         candidate: The student.
+        mapped: Whether it has its map to the teacher's width.
     """
     spec, student, own = superlm.spec, candidate.architecture, candidate.cost
     whole = spec.teacher_cost
     compared = [  # what is compared, of the student, and of the teacher
         (
-            "layers / hidden / heads x width / FFN",
+            "layers / hidden / heads x width / FFN / tokens",
             _sizes(student),
             _sizes(spec.teacher.architecture),
         ),
         ("parameters", f"{own.params:,}", f"{whole.params:,}"),
         (f"MACs of the encoder, {own.sequence_length} tokens", f"{own.macs:,}", f"{whole.macs:,}"),
         ("the same in the paper's counting", f"{own.paper_macs:,}", f"{whole.paper_macs:,}"),
-        ("held-out relation loss (KL)", f"{candidate.relation_loss}", "0"),
-        ("held-out similarity loss (KL)", f"{candidate.similarity_loss}", "0"),
+        *_signals(candidate),
     ]
     rows = "\n".join(f"| {' | '.join(row)} |" for row in compared)
     # Without it, the tokenizer too stops to ask whether the model's code may run.
@@ -38,7 +38,7 @@ base_model: {spec.teacher.name}
 
 A student of `{spec.teacher.name}`, sliced without re-training out of the SuperLM
 `{spec.reference}` (AutoDistil, arXiv 2201.12507), ready for fine-tuning.
-
+{_vectors(superlm, mapped)}
 | | student | teacher |
 |---|---|---|
 {rows}
@@ -55,5 +55,38 @@ Its `superlm.json` has the sha256 {superlm.sha256}.
 """
 
 
+def _signals(candidate: Candidate) -> list[tuple[str, str, str]]:
+    """What was measured on held-out text, of those that there are."""
+    found = [
+        ("mean cosine to the teacher's sentence vectors", candidate.vector_distance, 1.0),
+        ("held-out relation loss (KL)", candidate.relation_loss, 0.0),
+        ("held-out similarity loss (KL)", candidate.similarity_loss, 0.0),
+    ]
+    return [
+        (name, f"{abs(whole - value):.4f}", f"{whole:g}")
+        for name, value, whole in found
+        if value is not None
+    ]
+
+
+def _vectors(superlm: SuperLM, mapped: bool) -> str:
+    """What the student's sentence vectors are good for, as a paragraph; empty if it has none."""
+    embedding = superlm.spec.teacher.embedding
+    if embedding is None:
+        return ""
+    name = superlm.spec.teacher.name
+    if mapped or superlm.spec.map_width is None:
+        return (
+            f"\nIts sentence vectors ({embedding.width} wide) are in the space of `{name}`: it "
+            "stands in for the teacher,\nand searches an index that the teacher built. Embed the "
+            "documents with the teacher once,\nand queries with this student.\n"
+        )
+    return (
+        "\nIts sentence vectors are in a space of their own: compare them with each other, not "
+        f"with those of\n`{name}`.\n"
+    )
+
+
 def _sizes(a: Architecture) -> str:
-    return f"{a.layers} / {a.hidden} / {a.heads} x {a.head_width} / {a.intermediate}"
+    words = "all" if a.vocab is None else f"{a.vocab:,}"
+    return f"{a.layers} / {a.hidden} / {a.heads} x {a.head_width} / {a.intermediate} / {words}"

@@ -1,5 +1,6 @@
 """The receipt of an extraction: what was asked, what was chosen, what was handed over."""
 
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,7 @@ from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Latency
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import Cost
+from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.spec import FileEntry, Sha256
 
 
@@ -98,6 +100,40 @@ class DomainReceipt(BaseModel):
     changed: bool
 
 
+class Vectors(StrEnum):
+    """Where a sentence embedder's student puts its vectors.
+
+    `teacher`: in the teacher's space, so that it searches an index that the teacher built.
+    `own`: in a space of its own, as wide as the student.
+    """
+
+    TEACHER = "teacher"
+    OWN = "own"
+
+
+class SentenceVectors(BaseModel):
+    """The sentence vectors of a student.
+
+    Attributes:
+        width: Their width.
+        pooling: How they are made of token vectors.
+        normalized: Whether they have length 1.
+        max_seq_length: Tokens that a text may have; longer ones are cut.
+        in_teacher_space: Whether they can be compared with the teacher's own vectors.
+        mean_cosine_to_teacher: On held-out text, between its vector of a text and the teacher's;
+            null if they are in different spaces.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int
+    pooling: Pooling
+    normalized: bool
+    max_seq_length: int
+    in_teacher_space: bool
+    mean_cosine_to_teacher: float | None
+
+
 class Receipt(BaseModel):
     """The receipt of one student.
 
@@ -108,8 +144,10 @@ class Receipt(BaseModel):
         stock: Whether plain `transformers` loads it without code of ours.
         budget: The budget as asked, or null if the architecture was named.
         limits: Its limits in absolute numbers; latency in ms.
+        vector_distance: Held-out distance to the teacher's sentence vectors.
         relation_loss: Held-out relation loss.
         similarity_loss: Held-out similarity loss.
+        sentence_vectors: Its sentence vectors; null if its teacher is no sentence embedder.
         files: Size and sha256 of every file of the student's folder.
         versions: Software that made it.
         onnx_parity: The same check of `model.onnx`, if the student has one.
@@ -131,8 +169,10 @@ class Receipt(BaseModel):
     cost: Cost
     budget: dict[str, Any] | None
     limits: dict[str, int | float]
+    vector_distance: float | None
     relation_loss: float | None
     similarity_loss: float | None
+    sentence_vectors: SentenceVectors | None
     parity: Parity
     files: dict[str, FileEntry]
     versions: dict[str, str]

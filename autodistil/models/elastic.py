@@ -116,7 +116,11 @@ class ElasticEncoder(nn.Module):
         return outputs
 
     def vectors(
-        self, input_ids: Tensor, attention_mask: Tensor, architecture: Architecture, pooling: Pooling
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        architecture: Architecture,
+        pooling: Pooling,
     ) -> Tensor:
         """Sentence vectors of the student `architecture`, not normalised, in fp32.
 
@@ -130,9 +134,7 @@ class ElasticEncoder(nn.Module):
             [batch, width]; of the teacher's width if the SuperLM has a map to it.
         """
         hidden = self(input_ids, attention_mask, architecture).hidden
-        return to_teacher_space(
-            pool(hidden, attention_mask, pooling), self.tensors(), architecture
-        )
+        return to_teacher_space(pool(hidden, attention_mask, pooling), self.tensors(), architecture)
 
     def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
         """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden].

@@ -1,8 +1,8 @@
 """Reading a teacher: its sizes from its config, its weights by `transformers`, its tokenizer."""
 
 import hashlib
-from dataclasses import dataclass, replace
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

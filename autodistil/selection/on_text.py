@@ -110,10 +110,11 @@ def search_domain(
         TeacherMismatch: A SuperLM was distilled from another teacher.
         InvalidInput: The text gives no tokens.
     """
-    from autodistil.evaluation.candidate_table import objective_of
+    from autodistil.evaluation.candidate_table import measured_teacher, objective_of
     from autodistil.evaluation.evaluation import evaluate_students
+    from autodistil.evaluation.held_out_text import HeldOutText
     from autodistil.superlm.slicing import load_elastic
-    from autodistil.training.start import teacher_encoder
+    from autodistil.superlm.tokenizers import load_tokenizer
 
     ranked = rank_feasible(entries, budget, profiles, score)
     near = defaultdict(list)
@@ -121,10 +122,8 @@ def search_domain(
         near[entry.superlm].append(entry)
     for name in near:
         check_teacher(superlms[name], teacher)
-    batches = text_batches(
-        sentences, teacher.tokenizer, min(_MAX_TOKENS, teacher.encoder.max_position_embeddings)
-    )
-    total, done = sum(map(len, near.values())) * len(batches), 0
+    own = text_batches(sentences, teacher.tokenizer, min(_MAX_TOKENS, teacher.longest))
+    total, done = sum(map(len, near.values())) * len(own), 0
 
     def count() -> None:
         nonlocal done
@@ -132,13 +131,20 @@ def search_domain(
         on_student(done, total)
 
     found: list[Entry] = []
+    measured = measured_teacher(teacher)
     for name, students in near.items():
+        architectures = [entry.candidate.architecture for entry in students]
+        # In a small vocabulary the same text has more tokens.
+        longest = min(2 * _MAX_TOKENS, teacher.longest)
+        by_vocab = {
+            vocab: text_batches(sentences, load_tokenizer(superlms[name], vocab), longest)
+            for vocab in sorted({a.vocab for a in architectures}, key=lambda v: v or 0)
+        }
         signals = evaluate_students(
             load_elastic(superlms[name]),
-            [entry.candidate.architecture for entry in students],
-            teacher_encoder(teacher),
-            teacher.architecture,
-            batches,
+            architectures,
+            measured,
+            HeldOutText(own, by_vocab),
             objective_of(superlms[name].spec),
             count,
         )
@@ -157,7 +163,7 @@ def search_domain(
         DomainReceipt(
             text_sha256=hash_sentences(sentences),
             sentences=len(sentences),
-            tokens=sum(batch.tokens for batch in batches),
+            tokens=sum(batch.tokens for batch in own),
             scored=len(found),
             without_text=f"{before.candidate.architecture.name} of {before.superlm}",
             changed=(best.superlm, best.candidate.architecture)

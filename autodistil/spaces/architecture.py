@@ -77,7 +77,9 @@ class Architecture(BaseModel):
         """For example `L4-H128-A4x32-F448`, or with a vocabulary of its own
         `L4-H128-A4x32-F448-V8000`; `Architecture.parse` reads it back.
         """
-        sizes = f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
+        sizes = (
+            f"L{self.layers}-H{self.hidden}-A{self.heads}x{self.head_width}-F{self.intermediate}"
+        )
         return sizes if self.vocab is None else f"{sizes}-V{self.vocab}"
 
     @classmethod

@@ -150,10 +150,13 @@ class SuperLMSpec(_Strict):
             raise ValueError("pad_token_id must be in every vocabulary")
         return self
 
-    def map_width(self, architecture: Architecture) -> int | None:
-        """The width that a student's map brings its vectors to; None if it has no map."""
+    @property
+    def map_width(self) -> int | None:
+        """The width that the students' maps bring their vectors to; None if they have no map, since
+        all of them are as wide as their teacher.
+        """
         embedding = self.teacher.embedding
-        if embedding is None or embedding.width == architecture.hidden:
+        if embedding is None or self.space.hidden == (embedding.width,):
             return None
         return embedding.width
 
@@ -161,12 +164,13 @@ class SuperLMSpec(_Strict):
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that the bundle stores."""
         shapes = tensor_shapes(self.space.largest, self.encoder)
+        if self.map_width is None:
+            return shapes
         for student in self.space.students():
-            if (width := self.map_width(student)) is not None:
-                shapes |= {
-                    f"{map_name(student)}.{name.removeprefix('linear.')}": shape
-                    for name, shape in map_shapes(student, width).items()
-                }
+            shapes |= {
+                f"{map_name(student)}.{name.removeprefix('linear.')}": shape
+                for name, shape in map_shapes(student, self.map_width).items()
+            }
         return shapes
 
     @property
@@ -188,5 +192,5 @@ class SuperLMSpec(_Strict):
             self.encoder,
             self.teacher.architecture.heads,
             text_length(per_text),
-            self.map_width(architecture),
+            self.map_width,
         )

@@ -5,33 +5,65 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from autodistil.evaluation.candidate_table import make_table, objective_of
-from autodistil.evaluation.evaluation import hash_batches, held_out_batches
+from autodistil.evaluation.candidate_table import make_table
+from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.spec import SuperLMSpec
 from autodistil.superlm.bundle import CANDIDATES, CARD, SPEC, SuperLM, write_bundle_files
 from autodistil.superlm.slicing import load_elastic
 from autodistil.superlm.teacher_check import check_teacher
-from autodistil.text.corpus import Corpus
+from autodistil.superlm.tokenizers import load_tokenizer
+from autodistil.text.corpus import Corpus, tokenize_corpus
+from autodistil.text.sources import CorpusSource
+from autodistil.text.tokenization import OnProgress
+
+
+def read_held_out(
+    superlm: SuperLM,
+    teacher: Teacher,
+    source: CorpusSource,
+    cache: Path,
+    on_progress: OnProgress = lambda done, total: None,
+) -> HeldOutText:
+    """The held-out part of a corpus in the tokens of a teacher and of its students.
+
+    Args:
+        superlm: The SuperLM.
+        teacher: Its teacher.
+        source: The corpus.
+        cache: Folder for what is tokenised.
+        on_progress: See `autodistil.text.tokenization.write_tokens`.
+
+    Raises:
+        InvalidInput: The corpus cannot be read.
+    """
+    own = tokenize_corpus(source, teacher.tokenizer, cache, on_progress=on_progress)
+    by_vocab: dict[int | None, Corpus] = {
+        vocab: tokenize_corpus(
+            source, load_tokenizer(superlm, vocab), cache, on_progress=on_progress
+        )
+        for vocab in superlm.spec.space.vocab
+    }
+    return held_out_text(own, by_vocab or {None: own}, teacher.longest)
 
 
 def rescore(
     superlm: SuperLM,
     teacher: Teacher,
-    corpus: Corpus,
+    text: HeldOutText,
     version: int,
     work: Path,
     bundle: Path,
     on_student: Callable[[int, int], None] = lambda done, total: None,
 ) -> SuperLM:
-    """Score every student of a SuperLM on the held-out part of a corpus, and write a new bundle.
+    """Score every student of a SuperLM on other text, and write a new bundle.
 
     Interrupted, the same call goes on where it was.
 
     Args:
-        superlm: The SuperLM, of any format.
+        superlm: The SuperLM.
         teacher: Its teacher.
-        corpus: The text.
+        text: The text, from `read_held_out`.
         version: Version of the new bundle; registered versions never change.
         work: Folder of the scores found so far.
         bundle: Folder of the new bundle; it must not be there yet.
@@ -42,23 +74,11 @@ def rescore(
     """
     check_teacher(superlm, teacher)
     spec = superlm.spec
-    batches = held_out_batches(corpus.held_out, longest=teacher.encoder.max_position_embeddings)
-    candidates = make_table(
-        load_elastic(superlm),
-        spec.space,
-        teacher,
-        batches,
-        objective_of(spec),
-        work,
-        on_student,
-    )
-    provenance = {
-        "held_out_tokens": sum(batch.tokens for batch in batches),
-        "held_out_sha256": hash_batches(batches),
-    }
+    candidates = make_table(load_elastic(superlm), spec, teacher, text, work, on_student)
+    provenance = {"held_out_tokens": text.tokens, "held_out_sha256": text.sha256}
     new = SuperLMSpec.model_validate(
         {
-            **spec.model_dump(exclude={"format"}),
+            **spec.model_dump(),
             "version": version,
             "provenance": {**spec.provenance.model_dump(), **provenance},
         }

@@ -55,7 +55,7 @@ def slice_map(superlm: SuperLM, architecture: Architecture) -> "dict[str, Tensor
     Raises:
         InvalidBundle: The weights vanished or changed since the bundle was opened.
     """
-    if superlm.spec.map_width(architecture) is None:
+    if superlm.spec.map_width is None:
         return None
     name = map_name(architecture)
     try:

@@ -116,9 +116,7 @@ class TokenizedText:
         """The document that each sentence belongs to, [sentences]."""
         return self._documents
 
-    def batch(
-        self, rng: np.random.Generator, rows: int, length: int, neighbours: int = 1
-    ) -> Batch:
+    def batch(self, rng: np.random.Generator, rows: int, length: int, neighbours: int = 1) -> Batch:
         """Draw rows of consecutive sentences, each filled up to `length` tokens or nearly so.
 
         Args:
@@ -158,9 +156,7 @@ class TokenizedText:
             following += 1
         return following
 
-    def read(
-        self, first: npt.NDArray[np.int64], end: npt.NDArray[np.int64], longest: int
-    ) -> Batch:
+    def read(self, first: npt.NDArray[np.int64], end: npt.NDArray[np.int64], longest: int) -> Batch:
         """Runs of sentences as the rows of a batch.
 
         Args:

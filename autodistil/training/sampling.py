@@ -41,6 +41,9 @@ class Sampler:
         passages: The text to train on, divided.
         texts: The same text in the tokens of each vocabulary of the sub-space; None: the only one.
         accelerator: Says which of how many processes this is, and its device.
+
+    Attributes:
+        passages: The passages.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Sampler:
         accelerator: Accelerator,
     ) -> None:
         self._settings, self._space = settings, space
-        self._passages, self._texts = passages, texts
+        self.passages, self._texts = passages, texts
         self._accelerator = accelerator
         self._batches = PassageBatches(
             passages, settings.batch_tokens, settings.neighbours, settings.seed
@@ -81,8 +84,8 @@ class Sampler:
             vocab: The vocabulary of the students that read them.
         """
         batch = self._texts[vocab].read(
-            self._passages.first[passages],
-            self._passages.end[passages],
+            self.passages.first[passages],
+            self.passages.end[passages],
             max(self._settings.lengths),
         )
         device = self._accelerator.device

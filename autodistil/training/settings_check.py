@@ -41,9 +41,7 @@ def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace
         )
 
 
-def _check_relation_heads(
-    settings: TrainingSettings, sizes: Architecture, space: SubSpace
-) -> None:
+def _check_relation_heads(settings: TrainingSettings, sizes: Architecture, space: SubSpace) -> None:
     widths = {student.attention_width for student in space.students()} | {sizes.attention_width}
     common = math.gcd(*widths)
     if common % settings.relation_heads:

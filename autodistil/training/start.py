@@ -127,8 +127,11 @@ def cut_superlm(
         depth: tuple(sorted(stored.index(layer) for layer in ranked[:depth]))
         for depth in space.layers
     }
-    importance = measure_importance(encoder, architecture, batches, settings.importance)
-    channels = order_channels(importance, settings.importance)
+    # Students as wide as their teacher keep its channels in their order, and so its vectors.
+    narrower = space.hidden != (architecture.hidden,)
+    measure = settings.importance if narrower else "none"
+    importance = measure_importance(encoder, architecture, batches, measure)
+    channels = order_channels(importance, measure)
     permuted = permute(teacher, space, importance, channels, settings.permute_parts)
     tensors = {}
     for name, shape in tensor_shapes(space.largest, teacher.encoder).items():

@@ -82,7 +82,9 @@ class TeacherVectors:
             batch = self._text.read(
                 self._passages.first[rows], self._passages.end[rows], self._longest
             )
-            vectors = F.normalize(self._embed(batch.input_ids, batch.attention_mask).float(), dim=-1)
+            vectors = F.normalize(
+                self._embed(batch.input_ids, batch.attention_mask).float(), dim=-1
+            )
             vectors = vectors.cpu().half()
             self._kept[rows] = vectors.numpy()
             found[torch.from_numpy(now)] = vectors.float()

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from autodistil.errors import InvalidInput, TrainingDiverged
 from autodistil.models.elastic import ElasticEncoder
-from autodistil.models.sentence_vectors import pool, to_teacher_space
+from autodistil.models.sentence_vectors import TRAINED_MAP, pool, to_teacher_space
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.embedding import Pooling
@@ -50,6 +51,10 @@ from autodistil.training.settings import TrainingSettings
 from autodistil.training.settings_check import check_settings
 from autodistil.training.start import Start, teacher_encoder
 from autodistil.training.teacher_vectors import TeacherVectors
+from autodistil.training.vector_map import Sample, own_maps
+
+_MAP_PASSAGES = 4096
+"""Passages that the maps are solved on."""
 
 
 class Trainer:
@@ -93,7 +98,7 @@ class Trainer:
         vectors: Path | None = None,
     ) -> None:
         check_settings(settings, teacher, space)
-        self._settings, self._folder = settings, folder
+        self._settings, self._space, self._folder = settings, space, folder
         self._accelerator = accelerator or Accelerator(cpu=True)
         self._device = self._accelerator.device
         self._bf16 = uses_bf16(settings.precision, self._device)
@@ -104,13 +109,9 @@ class Trainer:
         self._teacher_layers = start.teacher_layers
         self._channels = torch.tensor(start.channels, device=self._device)
         tensors = {name: tensor.clone() for name, tensor in start.tensors.items()}
-        self.superlm = ElasticEncoder(
-            tensors, start.encoder, start.kept_layers, settings.dropout
-        )
+        self.superlm = ElasticEncoder(tensors, start.encoder, start.kept_layers, settings.dropout)
         self.superlm.to(self._device)
-        passages = divide(
-            texts.own.train, settings.lengths, settings.length_weights, settings.seed
-        )
+        passages = divide(texts.own.train, settings.lengths, settings.length_weights, settings.seed)
         self.sampler = Sampler(settings, space, passages, texts.train, self._accelerator)
         self._optimizer = build_optimizer(self.superlm.tensors(), settings)
         self.step, self.tokens_seen = 0, 0
@@ -315,6 +316,34 @@ class Trainer:
             tokens = self._accelerator.reduce(tokens, "sum")
         return int(tokens)
 
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Give every depth and width a map of its own, in place of the one that all shared."""
+        if self._vectors is None or f"{TRAINED_MAP}.weight" not in self.superlm.tensors():
+            return
+        count = min(_MAP_PASSAGES, len(self.sampler.passages))
+        chosen = np.linspace(0, len(self.sampler.passages) - 1, count).astype(np.int64)
+        chosen = chosen[np.argsort(self.sampler.passages.tokens[chosen], kind="stable")]
+        parts = np.array_split(chosen, max(1, count // 64))
+
+        def samples_of(student: Architecture) -> Iterator[Sample]:
+            assert self._vectors is not None
+            for part in parts:
+                yield self.sampler.read(part, student.vocab), self._vectors.fetch(part)
+
+        alike: dict[tuple[int, int], list[Architecture]] = {}
+        for student in self._space.students():
+            alike.setdefault((student.layers, student.hidden), []).append(student)
+        students = [student for group in alike.values() for student in _spread(group)]
+        self.superlm.eval().cpu()
+        tensors = {
+            name: tensor
+            for name, tensor in self.superlm.tensors().items()
+            if not name.startswith(TRAINED_MAP)
+        }
+        tensors |= own_maps(self.superlm, students, samples_of, self._pooling)
+        self.superlm = ElasticEncoder(tensors, self.superlm.encoder, self.superlm.kept_layers)
+
     def save(self) -> None:
         """Write the checkpoint; the old one stays until the new one is whole."""
         write_checkpoint(
@@ -324,6 +353,12 @@ class Trainer:
             self.superlm.tensors(),
             self._optimizer,
         )
+
+
+def _spread(students: Sequence[Architecture], most: int = 4) -> list[Architecture]:
+    """Some of the students, at equal distances in their order."""
+    places = np.linspace(0, len(students) - 1, min(most, len(students)))
+    return [students[int(place)] for place in places]
 
 
 def _truncate_losses(path: Path, step: int) -> None:

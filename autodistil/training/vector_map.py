@@ -5,7 +5,7 @@ starts here. Afterwards every depth and width gets a map of its own, which is wo
 point and costs a student nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -28,8 +28,10 @@ Sample = tuple[Batch, Tensor]
 
 
 def needs_map(space: SubSpace, width: int) -> bool:
-    """Whether some student is of another width than the teacher's vectors."""
-    return any(hidden != width for hidden in space.hidden)
+    """Whether students need a map: not if all of them are as wide as the teacher's vectors, since
+    their channels then stay in the teacher's order.
+    """
+    return space.hidden != (width,)
 
 
 @torch.inference_mode()
@@ -68,18 +70,19 @@ def shared_map(
     return {f"{TRAINED_MAP}.weight": weight, f"{TRAINED_MAP}.bias": bias}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def own_maps(
     superlm: ElasticEncoder,
-    samples: Iterable[tuple[Architecture, Sequence[Sample]]],
+    students: Iterable[Architecture],
+    samples_of: Callable[[Architecture], Iterable[Sample]],
     pooling: Pooling,
 ) -> dict[str, Tensor]:
     """A map for every depth and width, solved for all its students together.
 
     Args:
         superlm: The trained SuperLM with the map that all share.
-        samples: The students, those of a depth and width one after another, each with text in its
-            own tokens.
+        students: The students; those of a depth and width one after another.
+        samples_of: Text in the tokens of a student.
         pooling: How the teacher pools.
 
     Returns:
@@ -88,11 +91,11 @@ def own_maps(
     tensors = superlm.tensors()
     shared, bias = tensors[f"{TRAINED_MAP}.weight"], tensors[f"{TRAINED_MAP}.bias"]
     found: dict[str, Tensor] = {}
-    for name, members in groupby(samples, lambda member: map_name(member[0])):
+    for name, members in groupby(students, map_name):
         problem, hidden = MatrixRegression(), 0
-        for student, texts in members:
+        for student in members:
             hidden = student.hidden
-            for pooled, wanted in _pooled(superlm, student, texts, pooling):
+            for pooled, wanted in _pooled(superlm, student, samples_of(student), pooling):
                 problem.add(pooled, wanted)
         weight, own_bias = shared[:, :hidden].clone(), bias.clone()
         problem.solve(weight, own_bias, _RIDGE)
