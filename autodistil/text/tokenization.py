@@ -1,6 +1,5 @@
 """Documents to arrays of token ids on disk, a few thousand sentences at a time."""
 
-import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 
 from autodistil.errors import InvalidInput
 from autodistil.text.growing_array import GrowingArray
+from autodistil.text.sentences import sentences
 from autodistil.text.sources import CorpusSource, Document
 
 if TYPE_CHECKING:
@@ -22,15 +22,9 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is to do if that is known."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|\n+")
 _HELD_OUT_SHARE = 100  # one document in a hundred
 _BATCH_CHARS = 1 << 16
 """Text per call of the tokenizer: many documents, but few enough to stay in the CPU's caches."""
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of a text, blank ones left out."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
 class TokenArrays:

@@ -13,9 +13,9 @@ import pytest
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import tokenize_corpus
+from autodistil.text.sentences import sentences
 from autodistil.text.sources import Document, open_source
 from autodistil.text.text_files import TextFiles
-from autodistil.text.tokenization import sentences
 from tests.factories import document, write_corpus
 
 
@@ -44,20 +44,6 @@ class MadeUp:
             yield Document(document(rng), number + 1)
         if self.damaged:
             raise InvalidInput("it breaks off")
-
-
-def test_sentences_are_split_at_their_ends() -> None:
-    text = 'One is. Two, e.g. this! "Three?" (Four.) 5 is\nsix\n\n  \nSeven'
-    assert sentences(text) == [
-        "One is.",
-        "Two, e.g. this!",
-        '"Three?',
-        "(Four.",
-        "5 is",
-        "six",
-        "Seven",
-    ]
-    assert sentences(" \n ") == []
 
 
 def tokenize_in_memory(folder: Path, teacher: Teacher) -> dict[str, list[list[list[int]]]]:
