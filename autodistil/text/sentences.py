@@ -11,6 +11,9 @@ from itertools import pairwise
 
 import regex
 
+RULES = f"sentences-2, regex {regex.__version__}"
+"""Changes whenever the sentences of a text may: with the rules here, and with Unicode's."""
+
 _LONGEST = 500
 """Characters of a sentence, more or less the 128 tokens that a row takes of it."""
 
