@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TextFile = Annotated[
     Path | None,
     typer.Option(
-        help="Your own text (.txt or .jsonl, .gz or not): the best students are scored anew on it."
+        help="Your own text (.txt, .jsonl, .json, .csv or .tsv, .gz or not): the best students are "
+        "scored anew on it."
     ),
 ]
 TeacherFolder = Annotated[
