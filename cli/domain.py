@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TextFile = Annotated[
     Path | None,
     typer.Option(
-        help="Your own text (.txt or .jsonl, .gz or not): the best students are scored anew on it."
+        help="Your own text (.txt, .jsonl, .json, .csv or .tsv, .gz or not): the best students are "
+        "scored anew on it."
     ),
 ]
 TeacherFolder = Annotated[
@@ -37,8 +38,8 @@ def read_text(path: Path) -> list[str]:
     Raises:
         InvalidInput: The file cannot be read, or holds too little or too much text.
     """
+    from autodistil.text.sentences import sentences
     from autodistil.text.text_files import TextFiles
-    from autodistil.text.tokenization import sentences
 
     documents = TextFiles(path).documents()
     return read_sentences(sentence for doc in documents for sentence in sentences(doc.text))

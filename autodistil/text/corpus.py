@@ -5,7 +5,6 @@ function of (seed, step) alone, so that a resumed run sees exactly the batches o
 """
 
 import copy
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from autodistil.errors import InvalidInput
 from autodistil.text.sources import CorpusSource
 from autodistil.text.text_files import TextFiles
-from autodistil.text.tokenization import OnProgress, write_tokens
+from autodistil.text.tokenization import OnProgress, tokens_key, write_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,7 +207,7 @@ def tokenize_corpus(
     Args:
         source: Where the text comes from; a path stands for `TextFiles`.
         tokenizer: The teacher's tokenizer.
-        cache: Folder for the arrays; one sub-folder for every part of every (source, tokenizer).
+        cache: Folder for the arrays; one sub-folder for every part of every `tokens_key`.
         max_documents: Stop after that many documents.
         on_progress: See `write_tokens`.
 
@@ -221,10 +220,7 @@ def tokenize_corpus(
     if isinstance(source, Path):
         source = TextFiles(source)
     fingerprint = source.fingerprint()
-    key = hashlib.sha256(
-        f"{fingerprint} {sorted(tokenizer.get_vocab().items())} {type(tokenizer).__name__} "
-        f"{max_documents}".encode()
-    ).hexdigest()[:16]
+    key = tokens_key(fingerprint, tokenizer, max_documents)
     train, held_out = cache / f"{key}-train", cache / f"{key}-held-out"
     if not (train.is_dir() and held_out.is_dir()):
         partial = {

@@ -1,6 +1,7 @@
 """Documents to arrays of token ids on disk, a few thousand sentences at a time."""
 
-import re
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import numpy as np
 from autodistil.errors import InvalidInput
 from autodistil.text.growing_array import GrowingArray
 from autodistil.text.held_out import is_held_out
+from autodistil.text.sentences import RULES, sentences
 from autodistil.text.sources import CorpusSource, Document
 
 if TYPE_CHECKING:
@@ -22,14 +24,10 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is to do if that is known."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|\n+")
+_KIND = "tokens-3"
+"""Changes whenever the same sources and tokenizers would give other arrays, or other files."""
 _BATCH_CHARS = 1 << 16
 """Text per call of the tokenizer: many documents, but few enough to stay in the CPU's caches."""
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of a text, blank ones left out."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
 class TokenArrays:
@@ -60,6 +58,25 @@ class TokenArrays:
         self._ids.append(np.fromiter(chain.from_iterable(document), np.int32))
         self._documents.append(np.full(len(document), self._count, np.int32))
         self._count += 1
+
+
+def tokens_key(
+    fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_documents: int | None
+) -> str:
+    """A name for arrays of tokens, another one if anything is other that makes them.
+
+    Args:
+        fingerprint: Of the source.
+        tokenizer: A fast tokenizer; all of it counts, such as how it normalises letters, but not
+            how it would cut and pad.
+        max_documents: Stop after that many documents.
+
+    Raises:
+        InvalidInput: The tokenizer is no fast one.
+    """
+    bare = _bare(tokenizer)
+    parts = [_KIND, RULES, fingerprint, bare.to_str(), bare.encode_special_tokens, max_documents]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def write_tokens(

@@ -15,7 +15,7 @@ from autodistil.text.corpus import (
     TokenizedText,
     tokenize_corpus,
 )
-from autodistil.text.tokenization import sentences
+from autodistil.text.sentences import sentences
 from tests.factories import document, write_corpus
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import tokenize_corpus
+from autodistil.text.sentences import sentences
 from autodistil.text.sources import Document, open_source
 from autodistil.text.text_files import TextFiles
-from autodistil.text.tokenization import sentences
+from autodistil.text.tokenization import tokens_key
 from tests.factories import document, write_corpus
 
 
@@ -46,20 +48,6 @@ class MadeUp:
             raise InvalidInput("it breaks off")
 
 
-def test_sentences_are_split_at_their_ends() -> None:
-    text = 'One is. Two, e.g. this! "Three?" (Four.) 5 is\nsix\n\n  \nSeven'
-    assert sentences(text) == [
-        "One is.",
-        "Two, e.g. this!",
-        '"Three?',
-        "(Four.",
-        "5 is",
-        "six",
-        "Seven",
-    ]
-    assert sentences(" \n ") == []
-
-
 def tokenize_in_memory(folder: Path, teacher: Teacher) -> dict[str, list[list[list[int]]]]:
     """What the arrays must hold, by the plainest means: one document at a time, all in memory."""
     parts: dict[str, list[list[list[int]]]] = {"train": [], "held-out": []}
@@ -78,11 +66,7 @@ def test_the_arrays_are_those_of_one_document_after_the_other(
 ) -> None:
     folder, cache = write_corpus(tmp_path / "corpus", documents), tmp_path / "cache"
     tokenize_corpus(folder, teacher.tokenizer, cache)
-    vocabulary = sorted(teacher.tokenizer.get_vocab().items())
-    words = (
-        f"{TextFiles(folder).fingerprint()} {vocabulary} {type(teacher.tokenizer).__name__} None"
-    )
-    key = hashlib.sha256(words.encode()).hexdigest()[:16]
+    key = tokens_key(TextFiles(folder).fingerprint(), teacher.tokenizer, None)
     for part, expected in tokenize_in_memory(folder, teacher).items():
         flat = [sentence for found in expected for sentence in found]
         counts = [len(found) for found in expected]
@@ -110,6 +94,32 @@ def test_the_tokenizer_is_left_as_it_was_though_it_cuts_and_pads(
     expected = tokenize_corpus(corpus_folder, teacher.tokenizer, tmp_path / "plain")
     assert cutting.backend_tokenizer.to_str() == before
     assert np.array_equal(found.train._ids, expected.train._ids)
+
+
+def test_arrays_are_reused_only_if_nothing_that_makes_them_has_changed(
+    teacher: Teacher, teacher_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoTokenizer, BertTokenizerFast
+
+    def key(text: str = "text", most: int | None = None, **options: Any) -> str:
+        tokenizer = BertTokenizerFast.from_pretrained(teacher_folder, **options)
+        return tokens_key(text, tokenizer, most)
+
+    first = key()
+    assert key() == first
+    cutting = AutoTokenizer.from_pretrained(teacher_folder)
+    cutting.backend_tokenizer.enable_truncation(4)
+    cutting.backend_tokenizer.enable_padding(length=9)
+    assert tokens_key("text", cutting, None) == first
+    added = BertTokenizerFast.from_pretrained(teacher_folder)
+    added.add_tokens(["babe"])
+    keys = [first, key("other"), key(most=9), tokens_key("text", added, None)]
+    keys += [key(do_lower_case=False), key(strip_accents=False), key(split_special_tokens=True)]
+    for name in ("_KIND", "RULES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"autodistil.text.tokenization.{name}", "of another time")
+            keys.append(key())
+    assert len(set(keys)) == len(keys)
 
 
 def test_memory_does_not_grow_with_the_corpus(teacher: Teacher, tmp_path: Path) -> None:
