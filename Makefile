@@ -58,7 +58,7 @@ bench: $(INSTALLED) ## Time plans, extractions, and whole requests; prints a Mar
 	$(BIN)/python benchmarks/waiting_times.py
 
 .PHONY: results
-results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glue-folder SENTENCES=folder
+results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glue-folder
 	test -d build/baselines/first-2 || $(MAKE) --no-print-directory baselines
 	for share in 37% 12.5% 5%; do \
 	  test -d "build/results/at-most-$$share" || $(BIN)/autodistil extract models_store/superlms/* \
@@ -125,9 +125,9 @@ mixtures: $(TRAIN_INSTALLED) ## What per-layer mixtures gain over the shipped st
 	  --corpus "$(CORPUS)" --pictures docs/pictures
 
 .PHONY: baselines
-baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder SENTENCES=folder
+baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder, for some SENTENCES=folder
 	$(BIN)/python benchmarks/baselines.py --teacher "$(TEACHER)" --data "$(DATA)" \
-	  --sentences "$(SENTENCES)" --out build/baselines
+	  $(if $(SENTENCES),--sentences "$(SENTENCES)") --out build/baselines
 	$(BIN)/python benchmarks/static_table.py --teacher "$(TEACHER)" --widths 256,128,64 --out build/baselines
 
 .PHONY: library-recipe
@@ -140,7 +140,7 @@ MEASURED = "teacher=$(TEACHER)" $(STUDENTS) build/baselines/best-* build/baselin
 
 .PHONY: measures
 measures: $(TRAIN_INSTALLED) ## What users do with vectors, students and floors; needs DATA, SENTENCES, STUDENTS=folders
-	test -d build/baselines/static-256 || $(MAKE) --no-print-directory baselines
+	test -d build/baselines/best-1 || $(MAKE) --no-print-directory baselines
 	$(BIN)/autodistil evaluate $(MEASURED) --reference teacher --tasks stsb-zero-shot,probes,retrieval \
 	  --data "$(DATA)" --sentences "$(SENTENCES)" --out build/measures.json --markdown build/measures.md
 	$(BIN)/python benchmarks/table.py $(MEASURED) --reference teacher --scores build/measures.json
