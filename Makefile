@@ -59,7 +59,7 @@ bench: $(INSTALLED) ## Time plans, extractions, and whole requests; prints a Mar
 
 .PHONY: results
 results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glue-folder
-	test -d build/baselines || $(MAKE) --no-print-directory baselines
+	test -d build/baselines/first-2 || $(MAKE) --no-print-directory baselines
 	for share in 37% 12.5% 5%; do \
 	  test -d "build/results/at-most-$$share" || $(BIN)/autodistil extract models_store/superlms/* \
 	    --macs "$$share" --out "build/results/at-most-$$share" || exit 1; \
@@ -120,8 +120,25 @@ ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (
 	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
 
 .PHONY: baselines
-baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder
-	$(BIN)/python benchmarks/baselines.py --teacher "$(TEACHER)" --data "$(DATA)" --out build/baselines
+baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder, for some SENTENCES=folder
+	$(BIN)/python benchmarks/baselines.py --teacher "$(TEACHER)" --data "$(DATA)" \
+	  $(if $(SENTENCES),--sentences "$(SENTENCES)") --out build/baselines
+	$(BIN)/python benchmarks/static_table.py --teacher "$(TEACHER)" --widths 256,128,64 --out build/baselines
+
+.PHONY: library-recipe
+library-recipe: $(TRAIN_INSTALLED) ## Train a rival by sentence-transformers' recipe; needs SENTENCES=folder
+	$(BIN)/python benchmarks/library_recipe.py --teacher "$(TEACHER)" --sentences "$(SENTENCES)" \
+	  --layers "$(or $(LAYERS),0,2,5)" --tokens "$(or $(TOKENS),500000)" --out build/baselines/library
+
+MEASURED = "teacher=$(TEACHER)" $(STUDENTS) build/baselines/best-* build/baselines/static-* \
+  $(wildcard build/baselines/library)
+
+.PHONY: measures
+measures: $(TRAIN_INSTALLED) ## What users do with vectors, students and floors; needs DATA, SENTENCES, STUDENTS=folders
+	test -d build/baselines/best-1 || $(MAKE) --no-print-directory baselines
+	$(BIN)/autodistil evaluate $(MEASURED) --reference teacher --tasks stsb-zero-shot,probes,retrieval \
+	  --data "$(DATA)" --sentences "$(SENTENCES)" --out build/measures.json --markdown build/measures.md
+	$(BIN)/python benchmarks/table.py $(MEASURED) --reference teacher --scores build/measures.json
 
 .PHONY: lock
 lock: ## Write requirements.lock anew from the versions that pip picks for pyproject.toml

@@ -1,15 +1,19 @@
 import json
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from autodistil.errors import InvalidInput
 from cli.main import app
-from tests.factories import write_teacher
+from tests.autodistil.downstream.sentence_folders import add_modules
+from tests.factories import WORDS, write_teacher
 
 QUICK = ["--seeds", "2", "--epochs", "1", "--max-examples", "8", "--batch", "4", "--threads", "1"]
 
@@ -116,6 +120,13 @@ WRONG = [
     (["SMALL", "--precision", "fp8"], "The recipe: precision"),
     (["SMALL", "--plot", "plot.gif"], ".png or .svg"),
     (["/nowhere"], "no model that transformers can load"),
+    (["SMALL", "--tasks", "retrieval"], "name it with --reference"),
+    (["SMALL", "--tasks", "retrieval", "--reference", "small"], "name files of one sentence"),
+    (
+        ["SMALL", "--tasks", "retrieval", "--reference", "small", "--sentences", "FEW"],
+        "there are 1.",
+    ),
+    (["SMALL", "--tasks", "probe-rte"], "'probe-rte' is no task"),
 ]
 
 
@@ -123,7 +134,10 @@ WRONG = [
 def test_a_wrong_call_is_refused_before_anything_is_scored(
     arguments: list[str], reason: str, models: Path, data: Path, tmp_path: Path
 ) -> None:
-    words = [str(models / "small") if word == "SMALL" else word for word in arguments]
+    few = models / "few.txt"
+    few.write_text("sentence 10\nsentence 168\n")  # the first one is held out
+    named = {"SMALL": str(models / "small"), "FEW": str(few)}
+    words = [named.get(word, word) for word in arguments]
     done = invoke(*words, "--data", data, "--out", tmp_path / "scores.json")
     assert isinstance(done.exception, InvalidInput)
     assert reason in done.exception.detail
@@ -140,3 +154,76 @@ def test_a_file_of_something_else_is_left_as_it_is(
     assert isinstance(done.exception, InvalidInput)
     assert str(out) in done.exception.detail
     assert out.read_text() == content
+
+
+def test_a_task_of_glue_needs_data(models: Path) -> None:
+    done = invoke(models / "small", "--tasks", "probes")
+    assert isinstance(done.exception, InvalidInput)
+    assert "--data" in done.exception.detail
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 300 held-out sentences of made-up words, and many others."""
+    rng = random.Random(0)
+    lines = [" ".join(rng.choices(WORDS, k=rng.randint(2, 6))) for _ in range(10_000)]
+    path = tmp_path_factory.mktemp("sentences") / "sentences.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def probed(data: Path) -> Path:
+    """GLUE's folders of the three probes."""
+    for split in ("train", "dev"):
+        (data / "SST-2").mkdir(exist_ok=True)
+        (data / "SST-2" / f"{split}.tsv").write_text(
+            "sentence\tlabel\n"
+            + "".join(f"ba {'bi' if i % 2 else 'bo'}\t{i % 2}\n" for i in range(20))
+        )
+        (data / "MRPC").mkdir(exist_ok=True)
+        (data / "MRPC" / f"{split}.tsv").write_text(
+            "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+            + "".join(f"{i % 2}\t1\t2\tba be\t{'ba be' if i % 2 else 'zo zu'}\n" for i in range(20))
+        )
+    return data
+
+
+def test_vectors_are_probed_and_searched_and_nothing_is_done_twice(
+    models: Path, probed: Path, sentences: Path, tmp_path: Path
+) -> None:
+    mapped = tmp_path / "mapped"
+    shutil.copytree(models / "small", mapped)
+    weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    add_modules(mapped, weight)
+    out, table = tmp_path / "scores.json", tmp_path / "table.md"
+    command: list[str | Path] = [
+        *(models / "large", models / "small", mapped, "--reference", "large", "--data", probed),
+        *("--sentences", sentences, "--tasks", "probes,retrieval", "--out", out, "--threads", "1"),
+        *("--json", "--markdown", table),
+    ]
+    done = invoke(*command)
+    assert done.exit_code == 0, done.exception
+    scores = json.loads(done.stdout)["scores"]
+    found = {(score["model"], score["task"]): score["score"] for score in scores}
+    tasks = ["probe-sst2", "probe-cola", "probe-mrpc", "retrieval", "teacher-index"]
+    # The vectors of `small` are narrower than the index; those of `mapped` are as wide.
+    assert list(found) == [
+        *(("large", task) for task in tasks),
+        *(("small", task) for task in tasks[:-1]),
+        *(("mapped", task) for task in tasks),
+    ]
+    assert found["large", "retrieval"] == found["large", "teacher-index"] == 1
+    assert 0 < found["small", "retrieval"] < 1
+    assert found["mapped", "teacher-index"] < found["mapped", "retrieval"]
+    assert [found["large", task] for task in tasks[:3]] == [1.0, 1.0, 1.0]
+    header, _, large, small, _ = table.read_text().splitlines()
+    assert "| retrieval | teacher-index | probes | probes of reference |" in header
+    assert large.endswith("| 100.00 | 100.00 | 100.00 | 100.0% |")
+    assert "| - | " in small
+
+    kept = json.loads(out.read_text())["scores"]
+    changed = [{**score, "score": 0.125} for score in kept]
+    out.write_text(json.dumps({"scores": changed}))
+    again = json.loads(invoke(*command).stdout)["scores"]
+    assert [score["score"] for score in again] == [0.125] * len(kept)
