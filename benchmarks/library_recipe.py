@@ -27,8 +27,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from autodistil.downstream.embedder import Vectors, open_embedder
 from autodistil.downstream.sentence_modules import read_modules
-from autodistil.models.elastic import mean_pool
 from autodistil.models.model_folder import LoadedModel, load_folder
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.quiet import quiet_transformers
 from autodistil.text.held_out import training_sentences
 from kept_layers import copy_sentence_files, keep_layers

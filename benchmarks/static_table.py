@@ -23,8 +23,8 @@ from torch import Tensor
 
 from autodistil.downstream.embedder import Vectors
 from autodistil.downstream.static_table import StaticTable
-from autodistil.models.elastic import mean_pool
 from autodistil.models.model_folder import load_folder
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.quiet import quiet_transformers
 
 Weighting = Literal["zipf", "sif"]

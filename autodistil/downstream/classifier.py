@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autodistil.models.elastic import mean_pool
 from autodistil.models.model_folder import LoadedModel
+from autodistil.models.sentence_vectors import mean_pool
 
 Inputs = Mapping[str, Tensor]
 """What a tokenizer gives, [batch, tokens] each."""

@@ -116,7 +116,7 @@ class PoolingEmbedder:
         return dict(self._tokenizer(given, truncation=True, max_length=self._max_length))
 
     def _embed(self, rows: dict[str, list[list[int]]]) -> Vectors:
-        from autodistil.models.elastic import mean_pool
+        from autodistil.models.sentence_vectors import mean_pool
 
         batch = self._tokenizer.pad(rows, return_tensors="pt")
         pooled = mean_pool(self._hidden_states(batch), batch["attention_mask"])

@@ -11,8 +11,8 @@ from autodistil.downstream.embedder import open_embedder
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
-from autodistil.models.elastic import mean_pool
 from autodistil.models.model_folder import read_facts
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import slice_student

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput, mean_pool
+from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.tensors import EncoderConfig, layer_tensor, split_layer_tensor, tensor_shapes

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autodistil.models.elastic import mean_pool
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.layer_choice import order_layers
