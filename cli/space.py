@@ -10,6 +10,7 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.signals import Signals
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.cost import cost
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS, partition
 from autodistil.spaces.tensors import EncoderConfig
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
@@ -31,7 +32,7 @@ def command(
     """List the students of a preset's or a teacher's sub-spaces with their costs."""
     spaces, sizes, encoder = _resolve(preset, teacher, k, heads)
     rows = [
-        Candidate.build(student, space, encoder, sizes.heads).model_dump(
+        Candidate.build(student, space.name, cost(student, encoder, sizes.heads)).model_dump(
             mode="json", exclude={"quality", *Signals.model_fields}
         )
         for space in spaces

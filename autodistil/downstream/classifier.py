@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autodistil.models.model_folder import LoadedModel
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
 
 Inputs = Mapping[str, Tensor]
 """What a tokenizer gives, [batch, tokens] each."""
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self._model: Any = loaded.model
-        self._mean_pooled = loaded.mean_pooled
+        self._pooling = loaded.pooling
         self._dropout = nn.Dropout(dropout)
         self._by_cosine = apart and outputs == 1
         hidden = loaded.model.config.hidden_size
@@ -73,9 +73,9 @@ class Classifier(nn.Module):
         device = inputs["input_ids"].device.type
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             output = self._model(**inputs)
-        if self._mean_pooled:
-            pooled = mean_pool(output.last_hidden_state, inputs["attention_mask"])
-        elif (pooled := output.get("pooler_output")) is None:
+        if self._pooling is not None:
+            return pool(output.last_hidden_state, inputs["attention_mask"], self._pooling)
+        if (pooled := output.get("pooler_output")) is None:
             pooled = output.last_hidden_state[:, 0]
         vector: Tensor = pooled.float()
         return vector

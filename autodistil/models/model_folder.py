@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput, UnsupportedTeacher
-from autodistil.models.teacher import is_mean_pooled, read_sizes
+from autodistil.models.sentence_folder import read_pooling
+from autodistil.models.teacher import read_sizes
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
+from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.tensors import EncoderConfig
 
 if TYPE_CHECKING:
@@ -26,12 +28,12 @@ class LoadedModel:
     Attributes:
         model: In fp32.
         tokenizer: Its tokenizer.
-        mean_pooled: Whether it is a sentence embedder that averages its token vectors.
+        pooling: How it makes a sentence vector of token vectors; None if no file says so.
     """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    mean_pooled: bool
+    pooling: Pooling | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def load_folder(folder: Path) -> LoadedModel:
         else:
             model = AutoModel.from_pretrained(folder, dtype=torch.float32, **own)
         tokenizer = AutoTokenizer.from_pretrained(folder, **own)
-        return LoadedModel(model, tokenizer, is_mean_pooled(str(folder)))
+        return LoadedModel(model, tokenizer, read_pooling(str(folder)))
     except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise InvalidInput(
             f"{folder} holds no model that transformers can load: {error}"

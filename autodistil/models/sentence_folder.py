@@ -64,6 +64,21 @@ def read_embedding(name: str, hidden: int, positions: int) -> SentenceEmbedding 
         ) from error
 
 
+def read_pooling(name: str) -> Pooling | None:
+    """How a model pools its token vectors, whatever comes after; None if no file says so.
+
+    Args:
+        name: Folder or hub id of the model.
+
+    Raises:
+        UnsupportedTeacher: In a way that is not supported, or the file is damaged.
+    """
+    config = _read(name, "1_Pooling/config.json")
+    if config is None:
+        return None
+    return _pooling(name, _object(name, "1_Pooling/config.json", config))
+
+
 def _kinds(name: str, modules: Any) -> list[str]:
     """The kinds of modules in their order, all of them known."""
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from autodistil.errors import InfeasibleBudget, LatencyMissed
 from autodistil.evaluation.quality import Score
 from autodistil.extraction.extraction import extract_student
-from autodistil.extraction.receipt import LatencyReceipt, Miss, Receipt
+from autodistil.extraction.receipt import LatencyReceipt, Miss, Receipt, Vectors
 from autodistil.latency.conditions import Conditions, LatencyLimit
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.latency.machine import Machine
@@ -48,6 +48,7 @@ def extract_best(
     measure: Measure | None = measure_folder,
     score: Score = Score.QUALITY,
     entries: Sequence[Entry] | None = None,
+    vectors: Vectors = Vectors.TEACHER,
     on_choice: Callable[[Choice], None] = lambda choice: None,
     on_phase: Callable[[str], None] = lambda phase: None,
     on_miss: Callable[[Miss], None] = lambda miss: None,
@@ -65,6 +66,7 @@ def extract_best(
         measure: Measures an exported folder; None where the device is not at hand.
         score: What the best student has most of.
         entries: The candidates to choose among; all of the SuperLMs by default.
+        vectors: Where the student puts its sentence vectors.
         on_choice: Called with every choice before it is extracted; may raise to stop.
         on_phase: Called with the name of each phase of an extraction; may raise to stop.
         on_miss: Called with every student that missed the limit; may raise to stop.
@@ -80,7 +82,7 @@ def extract_best(
     def extract(choice: Choice) -> Receipt:
         on_choice(choice)
         superlm, candidate = superlms[choice.best.superlm], choice.best.candidate
-        return extract_student(superlm, candidate, folder, budget, choice.limits, on_phase)
+        return extract_student(superlm, candidate, folder, budget, choice.limits, vectors, on_phase)
 
     choice = search(candidates, budget, profiles, score)
     if budget.latency is None or budget.latency.device is None or profiles is None:

@@ -83,7 +83,7 @@ class Provenance(_Strict):
     created_at: ShortText
 
 
-FORMAT = "autodistil-superlm-3"
+FORMAT: Literal["autodistil-superlm-3"] = "autodistil-superlm-3"
 
 
 class SuperLMSpec(_Strict):

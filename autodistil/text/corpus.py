@@ -9,7 +9,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,9 @@ class TokenizedText:
 
     def __init__(self, folder: Path, special_tokens: tuple[int, int, int]) -> None:
         try:
-            self._ids, self._starts, self._documents = (
-                np.load(folder / f"{name}.npy", mmap_mode="r")
-                for name in ("ids", "starts", "documents")
-            )
+            self._ids: npt.NDArray[np.int32] = _load(folder / "ids.npy")
+            self._starts: npt.NDArray[np.int64] = _load(folder / "starts.npy")
+            self._documents: npt.NDArray[np.int32] = _load(folder / "documents.npy")
             if self._starts[-1] != len(self._ids) or len(self._starts) != len(self._documents) + 1:
                 raise ValueError("its files do not belong together")
         except (OSError, ValueError, EOFError, IndexError) as error:
@@ -178,6 +177,11 @@ class TokenizedText:
             ids[row, 1 : len(tokens) + 1] = tokens
             mask[row, : len(tokens) + 2] = 1
         return Batch(torch.from_numpy(ids), torch.from_numpy(mask))
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    return array
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class PassageBatches:
             part = order[low : low + chunk]
             part = part[np.argsort(longest[part], kind="stable")]
             batches += self._cut(starts[part], longest[part])
-        rng.shuffle(batches)  # type: ignore[arg-type]  # a list is a sequence to numpy as well
+        rng.shuffle(batches)
         return batches
 
     def _cut(

@@ -1,6 +1,6 @@
 """A corpus in the tokens of the teacher, and in those of every vocabulary of a sub-space."""
 
-import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def read_texts(
         source: Where the text comes from; a path stands for `TextFiles`.
         tokenizer: The teacher's.
         vocab: The sizes of the vocabularies, rising; none: the teacher's only.
-        cache: Folder for what is tokenised, and for the tokenizers.
+        cache: Folder for what is tokenised.
         max_documents: Stop after that many documents.
         on_progress: See `autodistil.text.tokenization.write_tokens`.
 
@@ -98,7 +98,8 @@ def read_texts(
     kept = rank_tokens(tokenizer, counts)[: vocab[-1]]
     by_vocab: dict[int | None, Corpus] = {}
     for size in vocab:
-        trimmed = load_trimmed(tokenizer, kept[:size], _empty(cache / f"tokenizer-{size}"))
+        with tempfile.TemporaryDirectory() as folder:
+            trimmed = load_trimmed(tokenizer, kept[:size], Path(folder))
         found = tokenize_corpus(source, trimmed, cache, max_documents, on_progress)
         if len(found.train) != len(own.train) or len(found.held_out) != len(own.held_out):
             raise InvalidInput(
@@ -107,9 +108,3 @@ def read_texts(
             )
         by_vocab[size] = found
     return Texts(own, by_vocab, kept, trimmed)
-
-
-def _empty(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.errors import InvalidInput
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import mean_pool
 from autodistil.spaces.architecture import Architecture
@@ -28,8 +29,18 @@ def order_layers(
         encoder: The teacher.
         teacher: Its sizes.
         batches: Calibration text, to measure on.
+
+    Raises:
+        InvalidInput: The settings name layers that the teacher does not have.
     """
     last = teacher.layers - 1
+    if isinstance(settings.layers, tuple):
+        named = list(settings.layers)
+        if len(set(named)) != len(named) or not set(named) <= set(range(last + 1)):
+            raise InvalidInput(f"start.layers must be different layers from 0 to {last}.")
+        if named[:1] != [last]:
+            raise InvalidInput(f"start.layers must begin with the last layer, {last}.")
+        return named
     if settings.layers == "first":
         return [last, *range(last)]
     if settings.layers == "spaced":

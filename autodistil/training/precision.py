@@ -16,8 +16,7 @@ def uses_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) 
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    has = torch.cpu
-    return bool(has._is_avx512_bf16_supported() or has._is_amx_tile_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

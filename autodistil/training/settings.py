@@ -93,7 +93,8 @@ class StartSettings(BaseModel):
             `columns` greedily picks those that explain the others best, `none` keeps their order.
         permute_parts: Whether heads and FFN neurons are ranked as well.
         layers: `measured` keeps the layers without which sentence vectors stay nearest to the
-            teacher's, `first` the first ones and the last, `spaced` those at equal distances.
+            teacher's, `first` the first ones and the last, `spaced` those at equal distances; or
+            the teacher's layers themselves, the most needed first. The last one must come first.
         least_squares: Whether the cut matrices are solved anew.
         ridge: Pull towards the cut weights while solving.
         calibration_batches: Batches of 64 rows of 32 slots to measure and solve on.
@@ -103,7 +104,7 @@ class StartSettings(BaseModel):
 
     importance: ChannelMeasure = "magnitude"
     permute_parts: bool = True
-    layers: Literal["measured", "first", "spaced"] = "measured"
+    layers: Literal["measured", "first", "spaced"] | tuple[int, ...] = "measured"
     least_squares: bool = True
     ridge: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     calibration_batches: Annotated[int, Field(ge=1, le=1024)] = 16

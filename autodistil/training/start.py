@@ -12,10 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from autodistil.errors import InvalidInput
 from autodistil.files import replacing
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.embedding import SentenceEmbedding
 from autodistil.spaces.tensors import (
     EncoderConfig,
     layer_tensor,
@@ -122,6 +124,8 @@ def cut_superlm(
     batches = list(calibration)
     encoder, architecture = teacher_encoder(teacher), teacher.architecture
     ranked = order_layers(settings, encoder, architecture, batches)
+    if len(ranked) < space.layers[-1]:
+        raise InvalidInput(f"start.layers must name {space.layers[-1]} layers at least.")
     stored = sorted(ranked[: space.layers[-1]])
     kept_layers = {
         depth: tuple(sorted(stored.index(layer) for layer in ranked[:depth]))
@@ -153,7 +157,7 @@ def cut_superlm(
     kept = channels[: space.largest.hidden].tolist()
     if teacher.embedding and needs_map(space, teacher.embedding.width):
         superlm = ElasticEncoder(tensors, teacher.encoder, kept_layers)
-        tensors |= _map(superlm, space, teacher, encoder, kept, batches)
+        tensors |= _map(superlm, space, teacher, teacher.embedding, encoder, kept, batches)
     return Start(tensors, kept_layers, tuple(stored), tuple(kept), teacher.encoder)
 
 
@@ -161,13 +165,13 @@ def _map(
     superlm: ElasticEncoder,
     space: SubSpace,
     teacher: Teacher,
+    embedding: SentenceEmbedding,
     encoder: ElasticEncoder,
     channels: list[int],
     batches: list[Batch],
 ) -> dict[str, Tensor]:
     """The map to the teacher's vectors that the students share."""
-    assert teacher.embedding is not None
-    pooling = teacher.embedding.pooling
+    pooling = embedding.pooling
     with torch.inference_mode():
         samples = [
             (
@@ -178,8 +182,7 @@ def _map(
             )
             for batch in batches
         ]
-    width = teacher.embedding.width
-    return shared_map(superlm, spread(space), samples, width, channels, pooling)
+    return shared_map(superlm, spread(space), samples, embedding.width, channels, pooling)
 
 
 def load_or_cut(

@@ -82,10 +82,8 @@ class TeacherVectors:
             batch = self._text.read(
                 self._passages.first[rows], self._passages.end[rows], self._longest
             )
-            vectors = F.normalize(
-                self._embed(batch.input_ids, batch.attention_mask).float(), dim=-1
-            )
-            vectors = vectors.cpu().half()
+            vectors = self._embed(batch.input_ids, batch.attention_mask).float()
+            vectors = F.normalize(vectors, dim=-1).cpu().half()
             self._kept[rows] = vectors.numpy()
             found[torch.from_numpy(now)] = vectors.float()
         return found

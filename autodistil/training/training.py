@@ -212,7 +212,7 @@ class Trainer:
         sums = torch.zeros(len(students), len(terms), device=self._device)
         tokens = torch.zeros((), dtype=torch.int64, device=self._device)
         for part in range(parts):
-            found = []
+            found: list[Tensor] = []
             for task in self.sampler.tasks(self.step, part):
                 tokens += self._backward(task, found)
             sums += torch.stack(found) / parts
@@ -319,23 +319,25 @@ class Trainer:
     @torch.no_grad()
     def finish(self) -> None:
         """Give every depth and width a map of its own, in place of the one that all shared."""
-        if self._vectors is None or f"{TRAINED_MAP}.weight" not in self.superlm.tensors():
+        vectors = self._vectors
+        if vectors is None or f"{TRAINED_MAP}.weight" not in self.superlm.tensors():
             return
-        count = min(_MAP_PASSAGES, len(self.sampler.passages))
-        chosen = np.linspace(0, len(self.sampler.passages) - 1, count).astype(np.int64)
-        chosen = chosen[np.argsort(self.sampler.passages.tokens[chosen], kind="stable")]
+        passages = self.sampler.passages
+        count = min(_MAP_PASSAGES, len(passages))
+        chosen = np.linspace(0, len(passages) - 1, count).astype(np.int64)
+        chosen = chosen[np.argsort(passages.tokens[chosen], kind="stable")]
         parts = np.array_split(chosen, max(1, count // 64))
 
         def samples_of(student: Architecture) -> Iterator[Sample]:
-            assert self._vectors is not None
             for part in parts:
-                yield self.sampler.read(part, student.vocab), self._vectors.fetch(part)
+                batch = self.sampler.read(part, student.vocab)
+                yield batch, vectors.fetch(part).to(self._device)
 
         alike: dict[tuple[int, int], list[Architecture]] = {}
         for student in self._space.students():
             alike.setdefault((student.layers, student.hidden), []).append(student)
         students = [student for group in alike.values() for student in _spread(group)]
-        self.superlm.eval().cpu()
+        self.superlm.eval()
         tensors = {
             name: tensor
             for name, tensor in self.superlm.tensors().items()
