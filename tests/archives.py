@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from autodistil.superlm.bundle import SPEC
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 
 Member = tuple[tarfile.TarInfo, bytes]
 
 
 def variant(folder: Path, name: str, version: int = 1, **changes: Any) -> Path:
     """A valid bundle under another name, whose content depends on the changes of its spec."""
-    shutil.copytree(shipped_tiny(), folder)
+    shutil.copytree(shipped_narrow(), folder)
     edit_spec(folder, name=name, version=version, **changes)
     return folder
 

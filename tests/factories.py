@@ -17,13 +17,14 @@ from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
 from autodistil.superlm.bundle import SPEC, SuperLM
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Batch, Corpus
-from autodistil.training.settings import StartSettings, TrainingSettings
+from autodistil.text.vocabulary_texts import Texts
+from autodistil.training.settings import EMBEDDER_DEFAULTS, StartSettings, TrainingSettings
 from models_store import shipped_bundles
 
 
-def shipped_tiny() -> Path:
+def shipped_narrow() -> Path:
     """The smallest SuperLM that ships."""
-    return next(path for path in shipped_bundles() if path.name == "minilm-l6-tiny")
+    return next(path for path in shipped_bundles() if path.name == "minilm-l6-narrow")
 
 
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ["", "n", "s"]
@@ -57,6 +58,17 @@ FREE_SPACE = SubSpace(
 )
 """Eight students of free head width below the same teacher, none of them a plain BERT."""
 
+EMBEDDER_SPACE = SubSpace(
+    name="narrow",
+    head_policy=HeadPolicy.STOCK,
+    head_width=8,
+    layers=(1, 2),
+    hidden=(16, 32),
+    ffn_percent=(100, 200),
+    vocab=(80, 120),
+)
+"""Sixteen students of a sentence embedder, narrower than it and with less words."""
+
 SETTINGS = TrainingSettings(
     tokens=2_000,
     batch_tokens=256,
@@ -68,6 +80,11 @@ SETTINGS = TrainingSettings(
     learning_rate=1e-3,
     start=StartSettings(calibration_batches=2),
     precision="fp32",
+)
+
+
+EMBEDDER_SETTINGS = TrainingSettings.model_validate(
+    {**SETTINGS.model_dump(), **EMBEDDER_DEFAULTS, "cosine_weight": 0.5}
 )
 
 
@@ -100,6 +117,26 @@ def write_teacher(folder: Path, seed: int = 0, **sizes: Any) -> Path:
     randomize(model)
     model.save_pretrained(folder)
     build_tokenizer(folder)
+    return folder
+
+
+def write_embedder(folder: Path, seed: int = 0, pooling: str = "mean", **sizes: Any) -> Path:
+    """The same as a sentence embedder, with the files of sentence-transformers beside it."""
+    write_teacher(folder, seed, **sizes)
+    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    flag = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}[pooling]
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 64, flag: True})
+    )
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 100, "do_lower_case": False})
+    )
     return folder
 
 
@@ -160,12 +197,22 @@ def write_corpus(folder: Path, documents: int = 60, seed: int = 0) -> Path:
 
 
 def make_bundle(
-    teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path, name: str
+    teacher: Teacher,
+    space: SubSpace,
+    texts: Texts,
+    folder: Path,
+    name: str,
+    settings: TrainingSettings = SETTINGS,
 ) -> SuperLM:
     """A SuperLM through the real path: cut, a few training steps, scored, written."""
     return distil(
-        teacher, space, corpus, "made-up words", SETTINGS, name, folder / "run", folder / name
+        teacher, space, texts, "made-up words", settings, name, folder / "run", folder / name
     )
+
+
+def whole_texts(corpus: Corpus, teacher: Teacher) -> Texts:
+    """A corpus for a sub-space whose students have all of the teacher's tokens."""
+    return Texts(corpus, {None: corpus}, None, teacher.tokenizer)
 
 
 def rehash(folder: Path) -> None:

@@ -9,7 +9,18 @@ import torch
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.text.corpus import Corpus, tokenize_corpus
-from tests.factories import FREE_SPACE, STOCK_SPACE, make_bundle, write_corpus, write_teacher
+from autodistil.text.vocabulary_texts import Texts, read_texts
+from tests.factories import (
+    EMBEDDER_SETTINGS,
+    EMBEDDER_SPACE,
+    FREE_SPACE,
+    STOCK_SPACE,
+    make_bundle,
+    whole_texts,
+    write_corpus,
+    write_embedder,
+    write_teacher,
+)
 
 torch.set_num_threads(1)
 
@@ -37,19 +48,55 @@ def corpus(
 
 
 @pytest.fixture(scope="session")
+def texts(corpus: Corpus, teacher: Teacher) -> Texts:
+    """The corpus for students with all of the teacher's tokens."""
+    return whole_texts(corpus, teacher)
+
+
+@pytest.fixture(scope="session")
+def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_embedder(tmp_path_factory.mktemp("embedder") / "tiny-embedder")
+
+
+@pytest.fixture(scope="session")
+def embedder(embedder_folder: Path) -> Teacher:
+    return load_teacher(str(embedder_folder))
+
+
+@pytest.fixture(scope="session")
+def embedder_texts(
+    corpus_folder: Path, embedder: Teacher, tmp_path_factory: pytest.TempPathFactory
+) -> Texts:
+    """The corpus in every vocabulary of `EMBEDDER_SPACE`."""
+    cache = tmp_path_factory.mktemp("embedder-cache")
+    return read_texts(corpus_folder, embedder.tokenizer, EMBEDDER_SPACE.vocab, cache)
+
+
+@pytest.fixture(scope="session")
+def embedder_superlm(
+    embedder: Teacher, embedder_texts: Texts, tmp_path_factory: pytest.TempPathFactory
+) -> SuperLM:
+    """A bundle of narrow students of a sentence embedder. Shared: do not change it."""
+    folder = tmp_path_factory.mktemp("embedder-superlm")
+    return make_bundle(
+        embedder, EMBEDDER_SPACE, embedder_texts, folder, "narrow", EMBEDDER_SETTINGS
+    )
+
+
+@pytest.fixture(scope="session")
 def stock_superlm(
-    teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+    teacher: Teacher, texts: Texts, tmp_path_factory: pytest.TempPathFactory
 ) -> SuperLM:
     """A bundle of plain BERTs. Shared: copy it (`stock_copy`) before changing it."""
-    return make_bundle(teacher, STOCK_SPACE, corpus, tmp_path_factory.mktemp("stock"), "stock")
+    return make_bundle(teacher, STOCK_SPACE, texts, tmp_path_factory.mktemp("stock"), "stock")
 
 
 @pytest.fixture(scope="session")
 def free_superlm(
-    teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+    teacher: Teacher, texts: Texts, tmp_path_factory: pytest.TempPathFactory
 ) -> SuperLM:
     """A bundle of students of free head width. Shared: do not change it."""
-    return make_bundle(teacher, FREE_SPACE, corpus, tmp_path_factory.mktemp("free"), "free")
+    return make_bundle(teacher, FREE_SPACE, texts, tmp_path_factory.mktemp("free"), "free")
 
 
 @pytest.fixture

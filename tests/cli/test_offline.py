@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 
 PUBLISHED = [
     # layers, hidden, heads, FFN, then params (M) and MACs (G): paper's counting, exact counting
@@ -65,7 +65,7 @@ def test_a_student_by_budget_is_the_one_that_search_names(tmp_path: Path) -> Non
 
 def test_a_student_can_be_named(tmp_path: Path) -> None:
     name = "L3-H64-A2x32-F192"
-    bundle = shipped_tiny()
+    bundle = shipped_narrow()
     out = run("extract", bundle, "--architecture", name, "--out", tmp_path / "s").stdout
     assert "3 layers, hidden 64, 2 heads x 32, FFN 192" in out
 

@@ -15,7 +15,7 @@ from autodistil.errors import InvalidInput
 from client import ApiProblem, AsyncClient, Client, Event, NotEndedInTime
 from client.admin import Admin
 from client.async_admin import AsyncAdmin
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 from tests.stack import Stack
 
 TEACHER = "all-MiniLM-L6-v2"
@@ -159,7 +159,7 @@ def test_an_admin_registers_a_bundle_by_upload_and_retires_it(
 ) -> None:
     archive = tmp_path / "bundle.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        tar.add(shipped_tiny(), arcname=".")
+        tar.add(shipped_narrow(), arcname=".")
     with pytest.raises(InvalidInput, match="has the sha256"):
         client.admin.register_superlm(upload=archive, sha256="0" * 64)
     with pytest.raises(InvalidInput, match="Name one"):

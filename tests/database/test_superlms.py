@@ -7,12 +7,12 @@ from autodistil.superlm.bundle import SuperLM, open_superlm
 from database import aliases, extractions, superlm_deletion, superlms
 from database.errors import Conflict, NotFound, UnknownSuperLM
 from database.session import SessionFactory
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 
 
 @pytest.fixture(scope="module")
 def bundle() -> SuperLM:
-    return open_superlm(shipped_tiny())
+    return open_superlm(shipped_narrow())
 
 
 def version(bundle: SuperLM, number: int, name: str = "minilm-l6-tiny") -> SuperLM:

@@ -12,7 +12,7 @@ from autodistil.errors import InvalidBundle
 from autodistil.superlm.bundle import open_superlm
 from models_store.bundles import check_size, put_in_place, unpack
 from tests.archives import archive, files_below, long_header, member, packed, variant
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 
 LIMIT = 20_000_000
 MANY = [member(f"x/tokenizer/{chr(97 + i // 9)}{chr(97 + i % 9)}.txt") for i in range(65)]
@@ -70,7 +70,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "a bomb": (archive([member("weights.safetensors", bytes(LIMIT))]), "more bytes than"),
     "a bomb in a header": (long_header(15_000_000), "header of more than 1 MB"),
-    "a truncated archive": (packed(shipped_tiny())[:5_000_000], "no whole tar.gz"),
+    "a truncated archive": (packed(shipped_narrow())[:5_000_000], "no whole tar.gz"),
     "no gzip": (b"superlm.json", "no whole tar.gz"),
     "nothing": (b"", "no whole tar.gz"),
     "no tar": (gzip.compress(b"no tar" * 1000), "no whole tar.gz"),
@@ -96,7 +96,7 @@ def test_a_hostile_archive_is_refused_and_writes_nothing_outside(tmp_path: Path,
 
 @pytest.mark.parametrize("top", ["", "./", "minilm-l6-tiny@2/"])
 def test_an_honest_archive_is_unpacked_bare_or_in_a_folder(tmp_path: Path, top: str) -> None:
-    source = shipped_tiny()
+    source = shipped_narrow()
     (tmp_path / "archive").write_bytes(packed(source, top))
     unpack(tmp_path / "archive", tmp_path / "bundle", LIMIT)
     assert open_superlm(tmp_path / "bundle").sha256 == open_superlm(source).sha256

@@ -15,7 +15,7 @@ from database.session import SessionFactory, migrate, open_engine, reading, sess
 from database.tables import SuperLMRow
 from service.registration import check_path, shown_source
 from tests.archives import variant
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 from worker.entry import register_bundle
 
 THREADS = 6
@@ -57,7 +57,7 @@ def test_of_registrations_at_the_same_moment_one_wins_and_its_files_are_whole(
     migrate(empty_database)
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
-    provenance = json.loads((shipped_tiny() / SPEC).read_text())["provenance"]
+    provenance = json.loads((shipped_narrow() / SPEC).read_text())["provenance"]
     made = {
         name: variant(tmp_path / name, "race", provenance={**provenance, "corpus": name})
         for name in set(contents)

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.archives import edit_spec, files_below
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 from tests.service.conftest import until
 from tests.stack import Stack
 
@@ -16,7 +16,7 @@ from tests.stack import Stack
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A copy of the shipped tiny SuperLM that a test may spoil."""
-    source = shipped_tiny()
+    source = shipped_narrow()
     shutil.copytree(source, tmp_path / "bundle")
     return tmp_path / "bundle"
 

@@ -13,7 +13,7 @@ from database import extractions, superlms
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory
 from database.tables import ExtractionRow, utc_now
 from models_store.artifacts import FolderStore
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 from worker.entry import register_bundle
 from worker.extract import Workshop, run_extraction
 
@@ -39,7 +39,7 @@ def workshop(empty_database: str, tmp_path: Path) -> Iterator[Workshop]:
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
     with sessions.begin() as session:
-        register_bundle(session, shipped_tiny(), tmp_path / "superlms")
+        register_bundle(session, shipped_narrow(), tmp_path / "superlms")
     store = FolderStore(tmp_path / "artifacts")
     yield Workshop(sessions, store, tmp_path / "scratch", LEASE, max_attempts=2)
     engine.dispose()

@@ -16,7 +16,7 @@ from database import devices, extractions, superlms
 from database.session import migrate, open_engine, reading, session_factory
 from database.tables import DeviceRow, EventRow, ExtractionRow
 from models_store.artifacts import FolderStore
-from tests.factories import shipped_tiny
+from tests.factories import shipped_narrow
 from worker import profile as profile_module
 from worker.entry import register_bundle
 from worker.extract import run_extraction
@@ -45,7 +45,7 @@ def workshop(empty_database: str, tmp_path: Path) -> Iterator[Workshop]:
     engine = open_engine(empty_database)
     sessions = session_factory(engine)
     with sessions.begin() as session:
-        register_bundle(session, shipped_tiny(), tmp_path / "superlms")
+        register_bundle(session, shipped_narrow(), tmp_path / "superlms")
     store = FolderStore(tmp_path / "artifacts")
     yield Workshop(sessions, store, tmp_path / "scratch", LEASE, max_attempts=2, device="here")
     engine.dispose()
