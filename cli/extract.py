@@ -17,6 +17,7 @@ from autodistil.search.budget import Budget
 from autodistil.search.search import search
 from autodistil.selection.on_text import DomainSearch
 from autodistil.spaces.architecture import Architecture
+from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of
 from cli.domain import TeacherFolder, TextFile, on_text
@@ -34,6 +35,7 @@ from cli.options import (
     Params,
     ScoreOption,
     SizeBytes,
+    VectorsOption,
     build_budget,
     comparison_warnings,
     open_bundles,
@@ -55,6 +57,7 @@ def command(
     device: ProfileFile = None,
     conditions: LimitConditions = None,
     score: ScoreOption = Score.QUALITY,
+    vectors: VectorsOption = Vectors.TEACHER,
     text: TextFile = None,
     teacher: TeacherFolder = None,
     architecture: Annotated[
@@ -73,7 +76,7 @@ def command(
         if any((macs, flops, params, size_bytes, latency, device, conditions, text)):
             raise InvalidInput("Give either --architecture or a budget, not both.")
         superlm, candidate = _named(opened, Architecture.parse(architecture))
-        receipt = _extract(out, lambda to, phase: _one(superlm, candidate, to, phase))
+        receipt = _extract(out, lambda to, phase: _one(superlm, candidate, vectors, to, phase))
     else:
         profiles = read_device(device)
         limit = latency_limit(latency, next(iter(profiles), None), conditions)
@@ -81,7 +84,8 @@ def command(
         search(entries_of(opened.values()), budget, profiles, score)  # before torch is loaded
         domain = on_text(opened, budget, profiles, score, text, teacher) if text else None
         receipt = _extract(
-            out, lambda to, phase: _best(opened, budget, profiles, score, domain, to, phase)
+            out,
+            lambda to, phase: _best(opened, budget, profiles, score, vectors, domain, to, phase),
         )
     if json_:
         print_json(receipt)
@@ -113,11 +117,15 @@ def _extract(
 
 
 def _one(
-    superlm: SuperLM, candidate: Candidate, to: Path, on_phase: Callable[[str], None]
+    superlm: SuperLM,
+    candidate: Candidate,
+    vectors: Vectors,
+    to: Path,
+    on_phase: Callable[[str], None],
 ) -> "Receipt":
     from autodistil.extraction.extraction import extract_student
 
-    return extract_student(superlm, candidate, to, on_phase=on_phase)
+    return extract_student(superlm, candidate, to, vectors=vectors, on_phase=on_phase)
 
 
 def _best(
@@ -125,6 +133,7 @@ def _best(
     budget: Budget,
     profiles: dict[str, DeviceProfile],
     score: Score,
+    vectors: Vectors,
     domain: DomainSearch | None,
     to: Path,
     on_phase: Callable[[str], None],
@@ -135,5 +144,7 @@ def _best(
     here = all(profile.machine.same_hardware(Machine.this()) for profile in profiles.values())
     measure = measure_folder if here else None
     entries = domain.entries if domain else None
-    receipt = extract_best(opened, budget, to, profiles, measure, score, entries, on_phase=on_phase)
+    receipt = extract_best(
+        opened, budget, to, profiles, measure, score, entries, vectors, on_phase=on_phase
+    )
     return receipt.model_copy(update={"domain": domain.receipt if domain else None})

@@ -10,6 +10,7 @@ import typer
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget, read_budget
+from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from client import RetryPolicy
 
@@ -19,7 +20,7 @@ Macs = Annotated[str | None, typer.Option(help=f"MACs of the encoder at 128 toke
 Flops = Annotated[str | None, typer.Option(help=f"FLOPs, 2 x MACs. {_AMOUNT}")]
 Params = Annotated[str | None, typer.Option(help=f"Parameters. {_AMOUNT}")]
 SizeBytes = Annotated[
-    str | None, typer.Option("--size-bytes", help=f"Bytes of the fp32 weights file. {_AMOUNT}")
+    str | None, typer.Option("--size-bytes", help=f"Bytes of the fp32 weights. {_AMOUNT}")
 ]
 Bundles = Annotated[
     list[Path] | None,
@@ -29,8 +30,16 @@ Bundles = Annotated[
 ScoreOption = Annotated[
     Score,
     typer.Option(
-        help="What is best: quality (the estimate), loss (held-out relation and similarity loss), "
+        help="What is best: quality (the estimate), loss (what was trained, on held-out text), "
         "or params (the largest)."
+    ),
+]
+
+VectorsOption = Annotated[
+    Vectors,
+    typer.Option(
+        help="Of students of a sentence embedder: teacher puts their vectors into the teacher's "
+        "space, own leaves them as narrow as the student."
     ),
 ]
 

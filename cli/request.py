@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from autodistil.spaces.embedding import Vectors
 from cli.domain import TextFile, read_text
 from cli.latency_options import DeviceOption, LatencyMs, LimitConditions, latency_limit
 from cli.options import (
@@ -15,6 +16,7 @@ from cli.options import (
     Params,
     SizeBytes,
     Url,
+    VectorsOption,
     build_budget,
     read_api_key,
 )
@@ -37,6 +39,7 @@ def command(
     latency: LatencyMs = None,
     device: DeviceOption = None,
     conditions: LimitConditions = None,
+    vectors: VectorsOption = Vectors.TEACHER,
     text: TextFile = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the student.")] = 600.0,
     url: Url = DEFAULT_URL,
@@ -49,7 +52,10 @@ def command(
     api_key = read_api_key()
     limit = latency_limit(latency, device, conditions)
     budget = build_budget(macs, flops, params, size_bytes, limit)
-    request: dict[str, Any] = {"budget": budget.model_dump(exclude_none=True)}
+    request: dict[str, Any] = {
+        "budget": budget.model_dump(exclude_none=True),
+        "vectors": vectors.value,
+    }
     request |= {k: v for k, v in (("teacher", teacher), ("superlm", superlm)) if v is not None}
     if text is not None:
         request["text"] = read_text(text)

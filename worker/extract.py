@@ -10,6 +10,7 @@ from autodistil.extraction.receipt import Miss, Receipt
 from autodistil.search.budget import Budget
 from autodistil.search.search import Choice
 from autodistil.selection.on_device import extract_best
+from autodistil.spaces.embedding import Vectors
 from database import artifacts, devices, extractions, superlms
 from database.errors import Canceled, LeaseLost
 from database.session import reading
@@ -87,6 +88,7 @@ def _work(workshop: Workshop, extraction_id: str, owner: str, folder: Path) -> N
         student,
         profiles,
         entries=domain.entries if domain else None,
+        vectors=Vectors(request.get("vectors", Vectors.TEACHER)),
         on_choice=on_choice,
         on_phase=on_phase,
         on_miss=on_miss,

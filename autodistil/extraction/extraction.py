@@ -9,8 +9,9 @@ from autodistil.evaluation.signals import Signals
 from autodistil.extraction.export import check_parity, export_transformers
 from autodistil.extraction.onnx_graph import ONNX_FILE, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity
-from autodistil.extraction.receipt import Receipt, SentenceVectors, Vectors
+from autodistil.extraction.receipt import Receipt, SentenceVectors
 from autodistil.search.budget import Budget
+from autodistil.spaces.embedding import Vectors
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_map, slice_student

@@ -1,6 +1,5 @@
 """The receipt of an extraction: what was asked, what was chosen, what was handed over."""
 
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -98,17 +97,6 @@ class DomainReceipt(BaseModel):
     scored: int
     without_text: str
     changed: bool
-
-
-class Vectors(StrEnum):
-    """Where a sentence embedder's student puts its vectors.
-
-    `teacher`: in the teacher's space, so that it searches an index that the teacher built.
-    `own`: in a space of its own, as wide as the student.
-    """
-
-    TEACHER = "teacher"
-    OWN = "own"
 
 
 class SentenceVectors(BaseModel):

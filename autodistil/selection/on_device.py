@@ -8,7 +8,7 @@ from pathlib import Path
 from autodistil.errors import InfeasibleBudget, LatencyMissed
 from autodistil.evaluation.quality import Score
 from autodistil.extraction.extraction import extract_student
-from autodistil.extraction.receipt import LatencyReceipt, Miss, Receipt, Vectors
+from autodistil.extraction.receipt import LatencyReceipt, Miss, Receipt
 from autodistil.latency.conditions import Conditions, LatencyLimit
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.latency.machine import Machine
@@ -18,6 +18,7 @@ from autodistil.profiling.dense_students import folder_forward
 from autodistil.search.budget import Budget
 from autodistil.search.latency_limit import Profiles, predict_latency, profile_of
 from autodistil.search.search import Choice, Entry, search
+from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of
 

@@ -20,6 +20,17 @@ class Pooling(StrEnum):
     CLS = "cls"
 
 
+class Vectors(StrEnum):
+    """Where a sentence embedder's student puts its vectors.
+
+    `teacher`: in the teacher's space, so that it searches an index that the teacher built.
+    `own`: in a space of its own, as wide as the student.
+    """
+
+    TEACHER = "teacher"
+    OWN = "own"
+
+
 class SentenceEmbedding(BaseModel):
     """A sentence embedder's settings, which its students keep.
 

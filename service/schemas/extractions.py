@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autodistil.extraction.receipt import Receipt
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import Cost
+from autodistil.spaces.embedding import Vectors
 from database.tables import ArtifactRow, ExtractionRow, State
 from service.problems import Problem, problem_object
 from service.schemas.base import StrictRequest
@@ -46,6 +47,9 @@ class ExtractionRequest(PlanRequest):
     )
 
     formats: Formats = ["transformers"]  # noqa: RUF012 -- pydantic copies it
+    vectors: Vectors = Vectors.TEACHER
+    """Of students of a sentence embedder: `teacher` puts their vectors into the teacher's space, so
+    that they search an index that the teacher built; `own` leaves them as narrow as the student."""
     text: Annotated[list[str], Field(max_length=100_000)] | None = None
     """Sentences of your own domain in the order of the text. The best students within the budget
     are scored anew on them, and the receipt says whether that changed the choice."""
@@ -65,6 +69,7 @@ class AcceptedRequest(PlanRequest):
     """A request as it was accepted."""
 
     formats: Formats
+    vectors: Vectors = Vectors.TEACHER
     text: TextReference | None = None
 
 
