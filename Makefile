@@ -25,7 +25,7 @@ install: $(INSTALLED) ## Make .venv with the locked dependencies
 install-train: $(TRAIN_INSTALLED) ## The same, with the teacher of the shipped SuperLMs
 
 .PHONY: demo
-demo: $(INSTALLED) ## Start the stack, POST a budget, download the student, load it, use it
+demo: $(TRAIN_INSTALLED) ## Start the stack, POST a budget, download the student, load it, use it
 	$(BIN)/python scripts/demo.py
 
 .PHONY: run

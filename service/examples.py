@@ -12,7 +12,7 @@ _BUDGETS: Final = {
     },
     "small_file": {
         "summary": "A file of at most 14 MB, from the newest version of one SuperLM",
-        "value": {"superlm": "minilm-l6-tiny@latest", "budget": {"size_bytes": 14_000_000}},
+        "value": {"superlm": "minilm-l6-narrow@latest", "budget": {"size_bytes": 14_000_000}},
     },
 }
 

@@ -59,7 +59,7 @@ SAID: dict[str, dict[str, list[str]]] = {
     "get-a-student.md": {"With curl": ["student.tar.gz: OK"]},
     "pick-a-budget.md": {
         "Try without a job": ['"neighbours"', '"superlm": "minilm-l6-'],
-        "See the whole range": ['"superlm": "minilm-l6-base@', '"quality": 0.'],
+        "See the whole range": ['"superlm": "minilm-l6-wide@', '"quality": 0.'],
     },
     "register-a-superlm.md": {
         "From the command line": ["mine@1 is ready", "mine@production is mine@1"],

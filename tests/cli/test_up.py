@@ -55,7 +55,7 @@ def test_up_serves_a_request_and_stops_without_a_trace(tmp_path: Path) -> None:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert "superlm       minilm-l6-tiny@2" in done.stdout
+        assert "superlm       minilm-l6-narrow@1" in done.stdout
         assert (tmp_path / "student" / "receipt.json").is_file()
         refused = subprocess.run(
             [*request, str(tmp_path / "none"), "--macs", "1"],

@@ -71,7 +71,7 @@ def test_the_asynchronous_client_does_the_same(stack: Stack, tmp_path: Path) -> 
         async with AsyncClient(str(stack.http.base_url), stack.key) as client:
             students = await asyncio.gather(
                 *(
-                    client.extract({"macs": macs}, tmp_path / str(macs), superlm="minilm-l6-tiny")
+                    client.extract({"macs": macs}, tmp_path / str(macs), superlm="minilm-l6-narrow")
                     for macs in (42_100_000, 42_200_000)
                 )
             )
@@ -97,10 +97,10 @@ def test_the_asynchronous_client_does_the_same(stack: Stack, tmp_path: Path) -> 
 
 def test_the_catalogue_is_read(client: Client) -> None:
     names = {item["name"] for item in client.superlms()}
-    assert "minilm-l6-tiny" in names
-    detail = client.superlm("minilm-l6-tiny")
-    front = client.frontier("minilm-l6-tiny", x="params", score="loss")["items"]
-    assert detail["name"] == "minilm-l6-tiny"
+    assert "minilm-l6-narrow" in names
+    detail = client.superlm("minilm-l6-narrow")
+    front = client.frontier("minilm-l6-narrow", x="params", score="loss")["items"]
+    assert detail["name"] == "minilm-l6-narrow"
     params = [row["params"] for row in front]
     assert params == sorted(params)
     plan = client.plan({"teacher": TEACHER, "budget": {"macs": "40M"}})

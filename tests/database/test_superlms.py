@@ -15,7 +15,7 @@ def bundle() -> SuperLM:
     return open_superlm(shipped_narrow())
 
 
-def version(bundle: SuperLM, number: int, name: str = "minilm-l6-tiny") -> SuperLM:
+def version(bundle: SuperLM, number: int, name: str = "minilm-l6-narrow") -> SuperLM:
     spec = bundle.spec.model_copy(update={"version": number, "name": name})
     return SuperLM(bundle.folder, spec, bundle.sha256, bundle.candidates)
 
@@ -30,17 +30,17 @@ def test_references_find_the_newest_or_the_named_version(
     with sessions.begin() as session:
         named = {
             reference: superlms.get(session, reference).version
-            for reference in ("minilm-l6-tiny", "minilm-l6-tiny@latest", "minilm-l6-tiny@2")
+            for reference in ("minilm-l6-narrow", "minilm-l6-narrow@latest", "minilm-l6-narrow@2")
         }
         assert list(named.values()) == [10, 10, 2]
-        for reference in ("minilm-l6-tiny@3", "minilm-l6-tiny@x", "nothing", "@1", ""):
+        for reference in ("minilm-l6-narrow@3", "minilm-l6-narrow@x", "nothing", "@1", ""):
             with pytest.raises(NotFound):
                 superlms.get(session, reference)
         chosen = superlms.resolve(session, "all-MiniLM-L6-v2", None)
-        assert [(row.name, row.version) for row in chosen] == [("minilm-l6-tiny", 10), ("other", 1)]
-        page = superlms.list_page(session, 3, after=("minilm-l6-tiny", 1))
+        assert [(row.name, row.version) for row in chosen] == [("minilm-l6-narrow", 10), ("other", 1)]
+        page = superlms.list_page(session, 3, after=("minilm-l6-narrow", 1))
         found = [(row.name, row.version) for row in page.items]
-        assert found == [("minilm-l6-tiny", 2), ("minilm-l6-tiny", 10), ("other", 1)]
+        assert found == [("minilm-l6-narrow", 2), ("minilm-l6-narrow", 10), ("other", 1)]
     with pytest.raises(Conflict), sessions.begin() as session:
         superlms.register(session, version(bundle, 2))
 

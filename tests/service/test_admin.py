@@ -49,7 +49,7 @@ def test_an_alias_stands_for_its_version_wherever_a_superlm_is_named(
 def test_an_alias_that_cannot_be_is_refused(
     alone: Alone, alias: str, version: int, status: int
 ) -> None:
-    path = f"{ADMIN}/superlms/minilm-l6-tiny/aliases/{alias}"
+    path = f"{ADMIN}/superlms/minilm-l6-narrow/aliases/{alias}"
     assert alone.http.put(path, json={"version": version}).status_code == status
 
 

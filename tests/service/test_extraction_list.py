@@ -21,8 +21,8 @@ def jobs(alone: Alone) -> dict[str, str]:
     with alone.sessions.begin() as session:
         mine, text = api_keys.create_key(session, "of the list", ["extract"])
         made["key"] = text
-        tiny = superlms.get(session, "minilm-l6-tiny")
-        aliases.point(session, "minilm-l6-tiny", "of-the-list", tiny.version)
+        tiny = superlms.get(session, "minilm-l6-narrow")
+        aliases.point(session, "minilm-l6-narrow", "of-the-list", tiny.version)
         for name, teacher in (
             ("queued", OTHER),
             ("working", OTHER),
@@ -31,7 +31,7 @@ def jobs(alone: Alone) -> dict[str, str]:
         ):
             request = {"budget": {"macs": 1}, "formats": ["transformers"], "teacher": teacher}
             if name == "working":
-                request = {**request, "superlm": "minilm-l6-tiny"}
+                request = {**request, "superlm": "minilm-l6-narrow"}
                 del request["teacher"]
             key_id = None if name == "canceled" else mine.id
             made[name] = extractions.create(session, request, key_id).id
@@ -70,13 +70,13 @@ def test_filters_are_all_met(alone: Alone, jobs: dict[str, str]) -> None:
         ({"teacher": OTHER}, {"queued", "canceled"}),
         ({"teacher": OTHER, "mine": True}, {"queued"}),
         ({"teacher": "all-MiniLM-L6-v2", "mine": True}, {"working", "failed"}),
-        ({"superlm": "minilm-l6-tiny", "mine": True}, {"working"}),
-        ({"superlm": "minilm-l6-tiny@2"}, {"working"}),
-        ({"superlm": "minilm-l6-tiny@1"}, set()),
-        ({"superlm": "minilm-l6-tiny@latest"}, {"working"}),
-        ({"superlm": "minilm-l6-tiny@of-the-list"}, {"working"}),
-        ({"superlm": "minilm-l6-tiny@nothing"}, set()),
-        ({"superlm": "minilm-l6-small@of-the-list"}, set()),
+        ({"superlm": "minilm-l6-narrow", "mine": True}, {"working"}),
+        ({"superlm": "minilm-l6-narrow@1"}, {"working"}),
+        ({"superlm": "minilm-l6-narrow@3"}, set()),
+        ({"superlm": "minilm-l6-narrow@latest"}, {"working"}),
+        ({"superlm": "minilm-l6-narrow@of-the-list"}, {"working"}),
+        ({"superlm": "minilm-l6-narrow@nothing"}, set()),
+        ({"superlm": "minilm-l6-wide@of-the-list"}, set()),
         ({"superlm": "nothing"}, set()),
     ):
         assert listed(alone, jobs, **query) == wanted, query
@@ -108,7 +108,7 @@ def test_times_may_be_of_any_zone(alone: Alone, jobs: dict[str, str]) -> None:
         {"limit": 101},
         {"mine": "perhaps"},
         {"superlm": "a@b@c"},
-        {"superlm": "minilm-l6-tiny@99999999999"},
+        {"superlm": "minilm-l6-narrow@99999999999"},
         {"teacher": "a\0b"},
         {"created_after": "2026-01-01T00:00:00"},
         {"created_after": "yesterday"},

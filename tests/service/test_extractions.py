@@ -71,7 +71,7 @@ def test_a_budget_becomes_a_student_that_plain_transformers_loads(
 
 
 def test_the_choice_of_a_job_is_the_choice_of_its_plan(stack: Stack) -> None:
-    body = {"superlm": "minilm-l6-tiny", "budget": {"macs": "20%", "size_bytes": 14_000_000}}
+    body = {"superlm": "minilm-l6-narrow", "budget": {"macs": "20%", "size_bytes": 14_000_000}}
     plan = stack.http.post("/v1/plans", json=body).json()
     done = stack.wait(stack.http.post("/v1/extractions", json=body).json()["id"])
     assert done["superlm"] == plan["choice"]["superlm"]
@@ -224,7 +224,7 @@ def test_a_latency_limit_is_refused_with_the_devices_known(stack: Stack) -> None
         b'{"teacher": "all-MiniLM-L6-v2", "budget": {"macs": 1e8}, "formats": ["pickle"]}',
         b'{"teacher": "a\\u0000b", "budget": {"macs": 1e8}}',
         b'{"teacher": "unknown", "budget": {"macs": 1e8}}',
-        b'{"superlm": "minilm-l6-tiny@99", "budget": {"macs": 1e8}}',
+        b'{"superlm": "minilm-l6-narrow@99", "budget": {"macs": 1e8}}',
         b'{"teacher": "\\ud800", "budget": {"macs": 1e8}}',
         b"[" * 100_000,
         b"\xff\xfe",
@@ -295,8 +295,8 @@ def test_paging_visits_every_job_once_from_the_newest_on(stack: Stack) -> None:
         "/v1/extractions?limit=101",
         "/v1/extractions?state=lost",
         "/v1/superlms/nothing",
-        "/v1/superlms/minilm-l6-tiny@99999999999999999999",
-        "/v1/superlms/minilm-l6-tiny@x",
+        "/v1/superlms/minilm-l6-narrow@99999999999999999999",
+        "/v1/superlms/minilm-l6-narrow@x",
         "/v1/nothing",
     ],
 )

@@ -159,7 +159,7 @@ def test_registrations_are_listed_from_the_newest_on(stack: Stack, bundle: Path)
 
 
 def test_the_catalogue_lists_rows_as_everywhere_else(stack: Stack) -> None:
-    detail = stack.http.get("/v1/superlms/minilm-l6-tiny@2").json()
+    detail = stack.http.get("/v1/superlms/minilm-l6-narrow@1").json()
     wanted = {"sub_space", "layers", "hidden", "heads", "head_width", "intermediate", "params"}
     wanted |= {"macs", "paper_params", "paper_macs", "stock"}
     assert all(wanted <= set(row) for row in detail["candidates"])

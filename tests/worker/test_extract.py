@@ -122,7 +122,7 @@ def test_a_disk_that_takes_no_artifact_fails_the_job_with_a_problem(
 def test_a_registered_superlm_whose_weights_are_gone_fails_the_job_with_a_problem(
     workshop: Workshop, job: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "superlms" / "minilm-l6-tiny@2" / WEIGHTS).unlink()
+    (tmp_path / "superlms" / "minilm-l6-narrow@1" / WEIGHTS).unlink()
     run_extraction(workshop, job)
     row = row_of(workshop.sessions, job)
     assert row.state == "failed"
