@@ -16,6 +16,7 @@ from cli import (
     front,
     keys,
     output,
+    partition,
     request,
     rescore,
     search,
@@ -35,7 +36,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (up, train, rescore, search, front, extract, evaluate, space, request, workers):
+for module in (
+    up,
+    partition,
+    train,
+    rescore,
+    search,
+    front,
+    extract,
+    evaluate,
+    space,
+    request,
+    workers,
+):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 app.add_typer(device.app, name="device")

@@ -172,7 +172,7 @@ def _map(
 ) -> dict[str, Tensor]:
     """The map to the teacher's vectors that the students share."""
     pooling = embedding.pooling
-    with torch.inference_mode():
+    with torch.no_grad():
         samples = [
             (
                 batch,
