@@ -57,55 +57,47 @@ fix: $(INSTALLED) ## Mend lint and format where a tool can
 bench: $(INSTALLED) ## Time plans, extractions, and whole requests; prints a Markdown table
 	$(BIN)/python benchmarks/waiting_times.py
 
-.PHONY: results
-results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glue-folder
-	test -d build/baselines/first-2 || $(MAKE) --no-print-directory baselines
-	for share in 37% 12.5% 5%; do \
-	  test -d "build/results/at-most-$$share" || $(BIN)/autodistil extract models_store/superlms/* \
-	    --macs "$$share" --out "build/results/at-most-$$share" || exit 1; \
-	done
-	$(BIN)/autodistil evaluate "teacher=$(TEACHER)" build/results/* build/baselines/first-[234] \
-	  --tasks stsb-zero-shot,sst2,cola,mrpc,stsb,rte --data "$(DATA)" --reference teacher \
-	  --seeds 3 --epochs 3 --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 \
-	  --out docs/scores.json --markdown build/scores.md --plot docs/pictures/scores.png
-
-.PHONY: stsb
-stsb: $(TRAIN_INSTALLED) ## STS-B of the shipped students, untrained and trained; needs DATA, CORPUS
-	$(BIN)/python benchmarks/stsb_table.py models_store/superlms/* --teacher "$(TEACHER)" \
-	  --data "$(DATA)" --corpus "$(CORPUS)"
-
 SUPERLM = $(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
-  --corpus "$(CORPUS)" --corpus-name "English Wikipedia articles (CC BY-SA 3.0) and public-domain books" \
-  --heads stock --threads 1
+  --corpus "sentences:$(SENTENCES)/headlines.txt.gz=1.75" --corpus "sentences:$(SENTENCES)/intents.txt.gz=1.9" \
+  --corpus "sentences:$(SENTENCES)/medquad.txt.gz=2" --corpus "sentences:$(SENTENCES)/oewn-glosses.txt.gz=4" \
+  --corpus "sentences:$(SENTENCES)/opentriviaqa.txt.gz=2.8" --corpus "sentences:$(SENTENCES)/questions.txt.gz=1.6" \
+  --corpus "sentences:$(SENTENCES)/sgd-dialogues.txt.gz=2.6" \
+  --corpus "sentences:$(SENTENCES)/taskmaster-dialogues.txt.gz=0.4" \
+  --corpus "sentences:$(SENTENCES)/tatoeba-manythings.txt.gz=3.6" \
+  --corpus "$(CORPUS)/wikipedia.jsonl.gz=4" --corpus "$(CORPUS)/books.jsonl.gz=3" \
+  --corpus-name "short English sentences of nine open sets, English Wikipedia and public-domain books" \
+  --tokens 8.2M --threads 1 --device cpu --cache build/cache
 
 .PHONY: superlms
-superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLMs again (hours); needs CORPUS=text-folder
-	$(SUPERLM) --space tiny --version 2 --settings docs/recipes/minilm-l6-tiny.json --tokens 800K \
-	  --work build/minilm-l6-tiny.work --out models_store/superlms/minilm-l6-tiny
-	$(SUPERLM) --space small --settings docs/recipes/minilm-l6-small.json --tokens 700K \
-	  --work build/minilm-l6-small.work --out models_store/superlms/minilm-l6-small
-	$(SUPERLM) --space docs/recipes/minilm-l6-base.space.json \
-	  --settings docs/recipes/minilm-l6-base.json --tokens 800K \
-	  --work build/minilm-l6-base.work --out models_store/superlms/minilm-l6-base
+superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLMs again (hours); needs SENTENCES=folder, CORPUS=folder
+	for name in wide narrow; do \
+	  $(SUPERLM) --space docs/recipes/minilm-l6-$$name.space.json --settings docs/recipes/minilm-l6-$$name.json \
+	    --work build/minilm-l6-$$name.work --out models_store/superlms/minilm-l6-$$name || exit 1; \
+	done
+
+CHOSEN = macs-50% macs-37% macs-12.5% macs-5% params-33% params-12.5%
+
+.PHONY: chosen
+chosen: $(INSTALLED) ## The students that the search chooses within the limits of docs/results.md
+	for limit in $(CHOSEN); do \
+	  test -d "build/chosen/$$limit" || $(BIN)/autodistil extract models_store/superlms/* \
+	    --$${limit%%-*} "$${limit#*-}" --out "build/chosen/$$limit" || exit 1; \
+	done
+
+.PHONY: results
+results: chosen $(TRAIN_INSTALLED) ## The table of docs/results.md; needs DATA=glue-folder, SENTENCES=folder
+	$(MAKE) --no-print-directory measures STUDENTS="build/chosen/*"
+
+.PHONY: quality
+quality: $(TRAIN_INSTALLED) ## Fit quality to measured students, and say how far it is off; needs DATA=glue-folder
+	$(BIN)/python benchmarks/quality.py students models_store/superlms/* --count 14 --out build/quality
+	$(BIN)/autodistil evaluate "teacher=$(TEACHER)" build/quality/* --reference teacher \
+	  --tasks stsb-zero-shot,probes --data "$(DATA)" --threads 2 --out docs/quality.json
+	$(BIN)/python benchmarks/quality.py fit models_store/superlms/* --scores docs/quality.json
 
 .PHONY: bench-search
 bench-search: $(TRAIN_INSTALLED) ## Scoring all students together against one by one, and plans; needs CORPUS=text-folder
 	$(BIN)/python benchmarks/search.py models_store/superlms/* --teacher "$(TEACHER)" --corpus "$(CORPUS)"
-
-.PHONY: ranking
-ranking: $(TRAIN_INSTALLED) ## Fine-tune 40 students, rank them by every signal, fit quality (hours); needs DATA, CORPUS
-	for space in tiny small; do \
-	  test -d "build/minilm-l6-$$space-cut" || $(SUPERLM) --space "$$space" --tokens 0 \
-	    --settings "docs/recipes/minilm-l6-$$space-cut.json" --out "build/minilm-l6-$$space-cut" || exit 1; \
-	done
-	$(BIN)/python benchmarks/ranking.py students models_store/superlms/* --out build/ranking
-	$(BIN)/python benchmarks/ranking.py students build/minilm-l6-*-cut --count 16 --out build/ranking
-	$(BIN)/autodistil evaluate build/ranking/* --tasks stsb-zero-shot,sst2,stsb --data "$(DATA)" --seeds 2 --epochs 3 \
-	  --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 --out docs/ranking.json
-	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
-	  --markdown build/ranking.md --plot docs/pictures/ranking.svg
-	$(BIN)/python benchmarks/calibration.py models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
-	  --teacher-scores docs/scores.json --plot docs/pictures/calibration.svg
 
 .PHONY: bench-latency
 bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits kept; wants a quiet machine
@@ -114,10 +106,6 @@ bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits ke
 .PHONY: bench-train
 bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs CORPUS=text-folder
 	$(BIN)/python benchmarks/training_step.py --teacher "$(TEACHER)" --corpus "$(CORPUS)"
-
-.PHONY: ablations
-ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (hours); needs DATA, CORPUS
-	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
 
 .PHONY: baselines
 baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder, for some SENTENCES=folder
