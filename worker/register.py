@@ -22,7 +22,6 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError, InvalidBundle
-from autodistil.evaluation.quality import Score
 from autodistil.extraction.extraction import extract_student
 from autodistil.superlm.bundle import SuperLM, copy_bundle, open_superlm
 from database import audit, registrations
@@ -180,7 +179,5 @@ def _check_scores(superlm: SuperLM) -> None:
     """Refuse a table by which a search could not choose."""
     for candidate in superlm.candidates:
         score = candidate.quality
-        if score is None:  # a table of the first format
-            score = candidate.score(Score.LOSS)
         if score is None or not math.isfinite(score):
             raise InvalidBundle(f"{candidate.architecture.name} has no finite held-out score.")

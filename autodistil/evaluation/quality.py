@@ -1,10 +1,9 @@
 """One number for how good a student is: about which share of its teacher's score it will keep.
 
-A held-out loss depends on how many heads and channels are compared, so the same loss means another
-quality in another SuperLM. The agreement with the teacher on which sentences are alike is a
-correlation: of the same pairs, with the same teacher, it can be compared between any two students,
-and sees when a SuperLM is worse than its size. What fine-tuning makes of a student depends on its
-size as well. The estimate joins the two; `benchmarks/calibration.py` fits it.
+The agreement with the teacher on which sentences are alike is a correlation: of the same pairs, with
+the same teacher, it can be compared between any two students. For students of a sentence embedder,
+how far their vectors are from the teacher's says the rest; for others, what fine-tuning makes of
+them depends on their size as well. `benchmarks/quality.py` fits the first kind.
 """
 
 import math
@@ -17,8 +16,8 @@ from autodistil.spaces.cost import Cost
 class Score(StrEnum):
     """What a search maximises.
 
-    `quality`: the estimate of this module. `loss`: the negative sum of relation and similarity
-    loss, the objective of the training. `params`: the number of parameters.
+    `quality`: the estimate of this module. `loss`: the negative held-out loss, of what was trained.
+    `params`: the number of parameters.
     """
 
     QUALITY = "quality"
@@ -26,8 +25,11 @@ class Score(StrEnum):
     PARAMS = "params"
 
 
-OFFSET, PER_AGREEMENT, PER_SIZE = 0.847, 0.806, 0.593
-"""Least squares over 40 students of five SuperLMs of all-MiniLM-L6-v2 (decision 16)."""
+OFFSET, PER_AGREEMENT, PER_NEARNESS = 1.0, 0.5, 0.5
+"""Least squares over students of the shipped SuperLMs of all-MiniLM-L6-v2 (decision 31)."""
+
+TOKEN_OFFSET, TOKEN_PER_AGREEMENT, PER_SIZE = 0.847, 0.806, 0.593
+"""The same for students that learnt relations between tokens (decision 16)."""
 
 _CERTAIN = 1 - 1e-9
 
@@ -35,14 +37,19 @@ _CERTAIN = 1 - 1e-9
 def estimate_quality(signals: Signals, cost: Cost) -> float:
     """The estimate of a student's quality; more is better.
 
-    It is calibrated as the share of the teacher's score that the student keeps, mean over SST-2 and
-    STS-B fine-tuned and STS-B without fine-tuning: 1 is as good as the teacher, and a student that
-    agrees with nothing may be below 0. For students of another teacher only its order counts.
+    It is calibrated as the share of the teacher's score that the student keeps. Of a sentence
+    embedder's student: mean of STS-B without fine-tuning and of linear probes on frozen vectors; of
+    any other: mean over SST-2 and STS-B fine-tuned and STS-B without fine-tuning. 1 is as good as
+    the teacher, and a student that agrees with nothing may be below 0. For students of another
+    teacher only its order counts.
 
     Args:
         signals: What held-out text says of the student.
         cost: What the student costs.
     """
     agreement = math.atanh(max(-_CERTAIN, min(signals.neighbour_agreement, _CERTAIN)))
+    if signals.vector_distance is not None:
+        nearness = -math.log(max(signals.vector_distance, 1 - _CERTAIN))
+        return 1 - math.exp(-(OFFSET + PER_AGREEMENT * agreement + PER_NEARNESS * nearness))
     size = math.log(cost.params / 1e6)
-    return 1 - math.exp(-(OFFSET + PER_AGREEMENT * agreement + PER_SIZE * size))
+    return 1 - math.exp(-(TOKEN_OFFSET + TOKEN_PER_AGREEMENT * agreement + PER_SIZE * size))

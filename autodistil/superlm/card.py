@@ -13,12 +13,13 @@ _COLUMNS = {
     "hidden": "hidden",
     "heads": "heads",
     "FFN": "intermediate",
+    "tokens": "vocab",
     "MACs": "macs",
     "params": "params",
     "bytes": "size_bytes",
     "quality": "quality",
+    "distance": "vector_distance",
     "relation loss": "relation_loss",
-    "similarity loss": "similarity_loss",
 }
 
 
@@ -45,10 +46,10 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         f"{_list(space.ffn_percent)} % of hidden.",
         f"- Trained on {provenance.tokens_seen:,} tokens, scored on {provenance.held_out_tokens:,} "
         "held-out tokens.",
-        "- MACs are those of the encoder's layers for 128 tokens; bytes those of the fp32 weights.",
+        "- MACs are those of the encoder's layers for a text of 128 of the teacher's tokens; bytes "
+        "those of the fp32 weights; distance is 1 - cosine to the teacher's sentence vectors.",
         "- Quality is a label-free estimate of the share of the teacher's score that a student "
-        "keeps, from how far both agree on which sentences are alike, and the student's size. It "
-        "is calibrated on all-MiniLM-L6-v2; for another teacher only the order counts.",
+        "keeps. It is calibrated on all-MiniLM-L6-v2; for another teacher only the order counts.",
         "",
         "## Pareto front",
         f"Of the {len(candidates)} students the {len(chosen)} than which no other is at least as "
@@ -69,5 +70,7 @@ def _list(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _cell(value: float) -> str:
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -37,7 +37,10 @@ def test_references_find_the_newest_or_the_named_version(
             with pytest.raises(NotFound):
                 superlms.get(session, reference)
         chosen = superlms.resolve(session, "all-MiniLM-L6-v2", None)
-        assert [(row.name, row.version) for row in chosen] == [("minilm-l6-narrow", 10), ("other", 1)]
+        assert [(row.name, row.version) for row in chosen] == [
+            ("minilm-l6-narrow", 10),
+            ("other", 1),
+        ]
         page = superlms.list_page(session, 3, after=("minilm-l6-narrow", 1))
         found = [(row.name, row.version) for row in page.items]
         assert found == [("minilm-l6-narrow", 2), ("minilm-l6-narrow", 10), ("other", 1)]
