@@ -78,7 +78,7 @@ def _cell(value: object) -> str:
         return f"{value:.4f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return "" if value is None else str(value)
 
 
 STUDENT_COLUMNS = {
@@ -88,6 +88,7 @@ STUDENT_COLUMNS = {
     "heads": "heads",
     "width": "head_width",
     "FFN": "intermediate",
+    "tokens": "vocab",
     "params": "params",
     "MACs": "macs",
     "paper params": "paper_params",
@@ -126,18 +127,23 @@ def progress(hidden: bool = False) -> Progress:
 def print_receipt(receipt: dict[str, Any], where: str) -> None:
     """Print what was handed over."""
     architecture, cost = receipt["architecture"], receipt["cost"]
-    size = receipt["files"]["model.safetensors"]["size_bytes"]
+    words = architecture.get("vocab")
     print(f"student       {where}")
     print(f"superlm       {receipt['superlm']}, of {receipt['teacher']}")
     print(
         f"architecture  {architecture['layers']} layers, hidden {architecture['hidden']}, "
         f"{architecture['heads']} heads x {architecture['head_width']}, "
-        f"FFN {architecture['intermediate']}" + ("" if receipt["stock"] else " (own model class)")
+        f"FFN {architecture['intermediate']}"
+        + (f", {words:,} tokens" if words else "")
+        + ("" if receipt["stock"] else " (own model class)")
     )
     print(
         f"cost          {cost['macs']:,} MACs at {cost['sequence_length']} tokens "
-        f"(paper's counting {cost['paper_macs']:,}), {cost['params']:,} params, {size:,} bytes"
+        f"(paper's counting {cost['paper_macs']:,}), {cost['params']:,} params, "
+        f"{cost['size_bytes']:,} bytes"
     )
+    if vectors := receipt.get("sentence_vectors"):
+        _print_vectors(vectors, receipt["teacher"])
     print(f"parity        {receipt['parity']['max_abs_difference']:.2g} from the SuperLM")
     if latency := receipt.get("latency"):
         _print_latency(latency)
@@ -145,6 +151,15 @@ def print_receipt(receipt: dict[str, Any], where: str) -> None:
         print_domain(receipt["domain"])
     for name, entry in receipt["files"].items():
         print(f"  {entry['sha256'][:16]}  {entry['size_bytes']:>12,}  {name}")
+
+
+def _print_vectors(vectors: dict[str, Any], teacher: str) -> None:
+    cosine = vectors["mean_cosine_to_teacher"]
+    near = "" if cosine is None else f", mean cosine {cosine:.4f}"
+    space = (
+        f"in the space of {teacher}{near}" if vectors["in_teacher_space"] else "in its own space"
+    )
+    print(f"vectors       {vectors['width']} wide, {space}")
 
 
 def print_domain(domain: dict[str, Any]) -> None:

@@ -130,8 +130,8 @@ def _print(choice: Choice, report: dict[str, Any]) -> None:
         "": "",
         **columns,
         "quality": "quality",
-        "relation": "relation_loss",
-        "similarity": "similarity_loss",
+        "distance": "vector_distance",
+        "agreement": "neighbour_agreement",
     }
     title = (
         f"{choice.feasible} of {choice.considered} students are within the budget; "

@@ -1,9 +1,9 @@
 """One number for how good a student is: about which share of its teacher's score it will keep.
 
-The agreement with the teacher on which sentences are alike is a correlation: of the same pairs, with
-the same teacher, it can be compared between any two students. For students of a sentence embedder,
-how far their vectors are from the teacher's says the rest; for others, what fine-tuning makes of
-them depends on their size as well. `benchmarks/quality.py` fits the first kind.
+The agreement with the teacher on which sentences are alike is a correlation: of the same pairs,
+with the same teacher, it can be compared between any two students. For students of a sentence
+embedder, how far their vectors are from the teacher's says the rest; for others, what fine-tuning
+makes of them depends on their size as well. `benchmarks/quality.py` fits the first kind.
 """
 
 import math
