@@ -47,7 +47,7 @@ def test_a_student_equal_to_the_teacher_has_no_loss(
     changes: dict[str, Any], outputs: list[LayerOutput], batch: Batch
 ) -> None:
     settings, mask = objective(**changes), batch.attention_mask
-    target = make_target(settings, [outputs[i] for i in compared_layers(settings, 4)], mask)
+    target = make_target(settings, mask, [outputs[i] for i in compared_layers(settings, 4)])
     found = losses(settings, outputs, target, mask, range(4))
     assert all(abs(float(loss)) < 1e-5 for loss in found)
 
@@ -57,7 +57,7 @@ def test_another_student_has_a_loss_and_padding_no_part_in_it(
     changes: dict[str, Any], teacher: Teacher, outputs: list[LayerOutput], batch: Batch
 ) -> None:
     settings, mask = objective(**changes), batch.attention_mask
-    target = make_target(settings, [outputs[i] for i in compared_layers(settings, 4)], mask)
+    target = make_target(settings, mask, [outputs[i] for i in compared_layers(settings, 4)])
     padding = (1 - mask)[..., None]
 
     def student(noise: float) -> list[LayerOutput]:
