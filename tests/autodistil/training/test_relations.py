@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import LayerOutput
-from autodistil.training import relations
 from autodistil.models.sentence_vectors import mean_pool
+from autodistil.training import relations
 from autodistil.training.relations import (
     cosine_loss,
     relation_loss,
@@ -230,7 +230,9 @@ def test_the_similarity_loss_equals_a_naive_reference_in_value_and_gradient() ->
 def test_the_cosine_loss_equals_a_naive_reference_in_value_and_gradient() -> None:
     mask = padding_mask()
     student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
-    found = cosine_loss(sentence_cosines(mean_pool(student, mask)), sentence_cosines(mean_pool(teacher, mask)))
+    found = cosine_loss(
+        sentence_cosines(mean_pool(student, mask)), sentence_cosines(mean_pool(teacher, mask))
+    )
     wanted = naive_cosines(teacher, mask).flatten()
     squares = (naive_cosines(student, mask).flatten() - wanted) ** 2
     variance = ((wanted - wanted.mean()) ** 2).sum() / (len(wanted) - 1)
