@@ -22,8 +22,9 @@ Point = tuple[float, float]
 def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
     """Draw the losses of a training against the tokens it saw, averaged over neighbouring steps.
 
-    Every term of the objective has a panel. The students trained at more than half of the steps, which are the largest and the smallest
-    as a rule, have a curve each; all drawn at random share one.
+    Every term of the objective has a panel. The students trained at more than half of the steps,
+    which are the largest and the smallest as a rule, have a curve each; all drawn at random share
+    one.
 
     Args:
         rows: From `autodistil.training.loss_curve.read_losses`.
