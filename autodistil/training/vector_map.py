@@ -34,7 +34,7 @@ def needs_map(space: SubSpace, width: int) -> bool:
     return space.hidden != (width,)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def shared_map(
     superlm: ElasticEncoder,
     students: Iterable[Architecture],
