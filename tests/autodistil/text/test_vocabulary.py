@@ -112,7 +112,9 @@ def test_special_tokens_keep_their_parts_under_their_new_ids(
     order = tuple(reversed(range(len(VOCABULARY))))
     turned = load_trimmed(embedder.tokenizer, order, tmp_path)
     last = len(VOCABULARY) - 1
-    assert [turned.convert_tokens_to_ids(token) for token in SPECIAL] == [last - i for i in range(5)]
+    assert [turned.convert_tokens_to_ids(token) for token in SPECIAL] == [
+        last - i for i in range(5)
+    ]
     assert (turned.pad_token_id, turned.cls_token_id) == (last, last - 2)
     rows = turned(["ba be bi.", "ba"], padding=True)["input_ids"]
     plain = embedder.tokenizer(["ba be bi.", "ba"], padding=True)["input_ids"]

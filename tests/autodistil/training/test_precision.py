@@ -57,7 +57,8 @@ def test_auto_on_a_device_that_is_not_known_stays_with_fp32(
 
 
 def test_a_run_with_auto_is_that_of_the_precision_it_takes(
-    make_trainer: MakeTrainer, tmp_path_factory: pytest.TempPathFactory,
+    make_trainer: MakeTrainer,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def first_loss(precision: str) -> float:
