@@ -1,7 +1,7 @@
 """Passages and their batches, on made-up arrays and on text."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +110,9 @@ def test_a_pass_reads_every_passage_once_and_then_again_in_another_order(
 ) -> None:
     batches = PassageBatches(made_up(count), 256, neighbours, seed=0)
     first = one_pass(batches, count)
-    assert sorted(sum(first, [])) == list(range(count))
+    assert sorted(chain.from_iterable(first)) == list(range(count))
     second = [batches.indices(len(first) + number).tolist() for number in range(len(first))]
-    assert len(set(sum(second, []))) > count / 2
+    assert len(set(chain.from_iterable(second))) > count / 2
     if count > 20:
         assert second != first
 
