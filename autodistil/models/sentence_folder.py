@@ -36,11 +36,10 @@ def read_embedding(name: str, hidden: int, positions: int) -> SentenceEmbedding 
         return None
     if pooling is None:
         raise UnsupportedTeacher(f"{name!r}: 1_Pooling/config.json, which says how, is missing.")
-    transformer = _read(name, "sentence_bert_config.json") or {}
-    users = _read(name, "config_sentence_transformers.json") or {}
-    asked = _object(name, "sentence_bert_config.json", transformer).get("max_seq_length")
-    users = _object(name, "config_sentence_transformers.json", users)
-    pooling = _object(name, "1_Pooling/config.json", pooling)
+    transformer = _object(name, "sentence_bert_config.json")
+    asked = transformer.get("max_seq_length")
+    users = _object(name, "config_sentence_transformers.json")
+    pooling = _object(name, "1_Pooling/config.json")
     if pooling.get("include_prompt", True) is False and users.get("prompts"):
         raise UnsupportedTeacher(
             f"{name!r} leaves its prompts out when it pools (include_prompt is false), which is "
@@ -76,12 +75,14 @@ def read_pooling(name: str) -> Pooling | None:
     config = _read(name, "1_Pooling/config.json")
     if config is None:
         return None
-    return _pooling(name, _object(name, "1_Pooling/config.json", config))
+    return _pooling(name, _object(name, "1_Pooling/config.json"))
 
 
 def _kinds(name: str, modules: Any) -> list[str]:
     """The kinds of modules in their order, all of them known."""
     try:
+        if not isinstance(modules, list):
+            raise TypeError
         kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
     except (TypeError, KeyError) as error:
         raise UnsupportedTeacher(f"{name!r}: modules.json is no list of modules.") from error
@@ -106,7 +107,11 @@ def _pooling(name: str, config: dict[str, Any]) -> Pooling:
     return _POOLINGS[active[0]]
 
 
-def _object(name: str, file: str, content: Any) -> dict[str, Any]:
+def _object(name: str, file: str) -> dict[str, Any]:
+    """A JSON file that holds an object; empty if there is no file."""
+    content = _read(name, file)
+    if content is None:
+        return {}
     if not isinstance(content, dict):
         raise UnsupportedTeacher(f"{name!r}: {file} is no JSON object; mend or delete it.")
     return content
@@ -125,8 +130,11 @@ def _read(name: str, file: str) -> Any:
     if found is None:
         return None
     try:
-        return json.loads(Path(found).read_text(encoding="utf-8"))
+        content = json.loads(Path(found).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedTeacher(
             f"{name!r}: {file} cannot be read ({error}); mend or delete it."
         ) from error
+    if content is None:
+        raise UnsupportedTeacher(f"{name!r}: {file} holds nothing; mend or delete it.")
+    return content

@@ -5,8 +5,11 @@ function of (seed, step) alone, so that a resumed run sees exactly the batches o
 """
 
 import copy
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +193,7 @@ class Corpus:
 
     Attributes:
         train: Sentences to train on.
-        held_out: Sentences of other documents, one document in a hundred.
+        held_out: Sentences of other documents, about one document in 32.
         sha256: Fingerprint of the source.
     """
 
@@ -211,7 +214,8 @@ def tokenize_corpus(
     Args:
         source: Where the text comes from; a path stands for `TextFiles`.
         tokenizer: The teacher's tokenizer.
-        cache: Folder for the arrays; one sub-folder for every part of every `tokens_key`.
+        cache: Folder for the arrays; one sub-folder for every part of every `tokens_key`. Several
+            processes may use it: what one of them tokenises, the others wait for.
         max_documents: Stop after that many documents.
         on_progress: See `write_tokens`.
 
@@ -226,14 +230,27 @@ def tokenize_corpus(
     fingerprint = source.fingerprint()
     key = tokens_key(fingerprint, tokenizer, max_documents)
     train, held_out = cache / f"{key}-train", cache / f"{key}-held-out"
-    if not (train.is_dir() and held_out.is_dir()):
-        partial = {
-            folder: folder.with_name(folder.name + ".partial") for folder in (train, held_out)
-        }
-        write_tokens(
-            source, tokenizer, partial[train], partial[held_out], max_documents, on_progress
-        )
-        for folder, written in partial.items():
-            shutil.rmtree(folder, ignore_errors=True)  # a killed call may have left one of the two
-            os.replace(written, folder)
+    with _alone(cache):
+        if not (train.is_dir() and held_out.is_dir()):
+            partial = {
+                folder: folder.with_name(folder.name + ".partial") for folder in (train, held_out)
+            }
+            write_tokens(
+                source, tokenizer, partial[train], partial[held_out], max_documents, on_progress
+            )
+            for folder, written in partial.items():
+                shutil.rmtree(folder, ignore_errors=True)  # of a killed call, which left one
+                os.replace(written, folder)
     return Corpus(TokenizedText(train, special), TokenizedText(held_out, special), fingerprint)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time is here for a folder; the others wait until it is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # which lets the next one in

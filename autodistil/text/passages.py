@@ -119,8 +119,11 @@ class PassageBatches:
         mean = float(longest.mean()) * near
         chunk = max(1, int(_CHUNK * self._slots / mean))
         batches: list[npt.NDArray[np.int64]] = []
-        for low in range(0, len(order), chunk):
-            part = order[low : low + chunk]
+        lows = list(range(0, len(order), chunk))
+        if len(lows) > 1 and lows[-1] == len(order) - 1:
+            lows.pop()  # a block alone, perhaps of a single passage, joins those before it
+        for low, high in pairwise([*lows, len(order)]):
+            part = order[low:high]
             part = part[np.argsort(longest[part], kind="stable")]
             batches += self._cut(starts[part], longest[part])
         rng.shuffle(batches)

@@ -137,7 +137,9 @@ def _trimmed(content: dict[str, Any], places: Mapping[int, int]) -> dict[str, An
     special = {token["content"]: token["id"] for token in content["added_tokens"]}
     if lost := [token for token, number in special.items() if number not in places]:
         raise InvalidInput(f"The special token {lost[0]} cannot be left out of a vocabulary.")
-    by_new = {places[number]: token for token, number in model["vocab"].items() if number in places}
+    # Tokens that were added beside the vocabulary become part of it, or they would get other ids.
+    every = {**model["vocab"], **special}
+    by_new = {places[number]: token for token, number in every.items() if number in places}
     vocabulary = {by_new[number]: number for number in sorted(by_new)}
     if sorted(by_new) != list(range(len(places))):
         raise InvalidInput("The tokenizer has ids that are no token of its vocabulary.")

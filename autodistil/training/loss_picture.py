@@ -1,10 +1,9 @@
 """A picture of the losses of a training."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,16 +13,18 @@ from autodistil.pictures import check_picture, save_picture
 from autodistil.training.loss_curve import LossRow
 
 _BINS = 60
+_OTHERS = "random students"
 
-_LossName = Literal["relation", "similarity"]
-_LOSSES: tuple[_LossName, ...] = ("relation", "similarity")
+Point = tuple[float, float]
+"""Tokens seen, and a loss."""
 
 
 def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
     """Draw the losses of a training against the tokens it saw, averaged over neighbouring steps.
 
-    The students trained at more than half of the steps, which are the largest and the smallest
-    as a rule, have a curve each; all drawn at random share one.
+    Every term of the objective has a panel. The students trained at more than half of the steps,
+    which are the largest and the smallest as a rule, have a curve each; all drawn at random share
+    one.
 
     Args:
         rows: From `autodistil.training.loss_curve.read_losses`.
@@ -36,41 +37,35 @@ def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
     points = _loss_points(rows)
     if not points:
         raise InvalidInput("Nothing to draw: the training has no losses yet.")
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axis, loss in zip(figure.subplots(1, 2), _LOSSES, strict=True):
+    terms = list(dict.fromkeys(term for series in points.values() for term in series))
+    figure = Figure(figsize=(5.5 * len(terms), 4), layout="constrained")
+    for axis, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
         for name, series in points.items():
-            tokens, values = _smooth(series["tokens"], series[loss])
-            axis.plot(tokens, values, label=name)
+            if term in series:
+                axis.plot(*_smooth(series[term]), label=name)
         axis.set_xlabel("tokens")
-        axis.set_ylabel(f"{loss} loss")
+        axis.set_ylabel(f"{term} loss")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     save_picture(figure, path)
 
 
-def _loss_points(rows: Sequence[LossRow]) -> dict[str, dict[str, list[float]]]:
-    """Tokens and losses per curve: students trained at most steps by name, all others as one."""
-    by_name: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def _loss_points(rows: Sequence[LossRow]) -> dict[str, dict[str, list[Point]]]:
+    """Points per curve and term: students trained at most steps by name, all others as one."""
+    by_name: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
+    steps = Counter(student.name for row in rows for student in row.students)
     for row in rows:
         for student in row.students:
-            series = by_name[student.name]
-            series["tokens"].append(float(row.tokens))
-            for loss in _LOSSES:
-                series[loss].append(getattr(student, loss))
-    curves: dict[str, dict[str, list[float]]] = {}
-    others: dict[str, list[float]] = defaultdict(list)
-    for name, series in by_name.items():
-        if len(series["tokens"]) > len(rows) / 2:
-            curves[name] = series
-        else:
-            for key, values in series.items():
-                others[key] += values
-    return {**curves, "random students": others} if others else curves
+            name = student.name if steps[student.name] > len(rows) / 2 else _OTHERS
+            for term, loss in student.losses.items():
+                by_name[name][term].append((float(row.tokens), loss))
+    others = by_name.pop(_OTHERS, None)
+    return {**by_name, _OTHERS: others} if others else by_name
 
 
-def _smooth(tokens: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+def _smooth(points: list[Point]) -> tuple[list[float], list[float]]:
     """Means over runs of about four neighbouring points or more, at most `_BINS` of them."""
-    order = np.argsort(tokens, kind="stable")
+    x, y = np.array(points).T
+    order = np.argsort(x, kind="stable")
     bins = np.array_split(order, min(_BINS, math.ceil(len(order) / 4)))
-    x, y = np.array(tokens), np.array(values)
     return [float(x[part].mean()) for part in bins], [float(y[part].mean()) for part in bins]

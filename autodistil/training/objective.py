@@ -168,9 +168,12 @@ def losses(
         found["vector"] = vector_loss(vectors, target.vectors, target.centre)
     if settings.cosine_weight or settings.similarity_weight:
         cosines = sentence_cosines(vectors)
+        alone = 0 * vectors.sum() if len(vectors) == 1 else None  # like no other
         if settings.cosine_weight:
-            found["cosine"] = cosine_loss(cosines, target.cosines)
-        if settings.similarity_weight:
+            found["cosine"] = cosine_loss(cosines, target.cosines) if alone is None else alone
+        if settings.similarity_weight and alone is not None:
+            found["similarity"] = alone
+        elif settings.similarity_weight:
             student = similarity_log_probabilities(cosines, settings.temperature)
             found["similarity"] = similarity_loss(student, target.similarity)
     if target.relations:

@@ -310,7 +310,7 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
     variance; a scalar.
 
     Unlike `similarity_loss`, it asks for the cosines themselves, those of unrelated sentences
-    included.
+    included. Two sentences have a single cosine and no variance: its squared error itself.
 
     Args:
         student: From `sentence_cosines`, [batch, batch].
@@ -318,7 +318,8 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     others = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
     wanted = teacher[others]
-    return ((student[others] - wanted) ** 2).mean() / wanted.var().clamp_min(1e-6)
+    error = ((student[others] - wanted) ** 2).mean()
+    return error / wanted.var().clamp_min(1e-6) if len(student) > 2 else error
 
 
 def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:

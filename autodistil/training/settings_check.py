@@ -26,6 +26,11 @@ def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace
             "which students with a vocabulary of their own do not share; set them to 0, or leave "
             "`vocab` out of the sub-space."
         )
+    if space.vocab and not settings.vector_weight:
+        raise InvalidInput(
+            "Students with a vocabulary of their own learn the sentence vectors of a sentence "
+            "embedder; set vector_weight, or leave `vocab` out of the sub-space."
+        )
     if settings.relation_weight:
         _check_relation_heads(settings, sizes, space)
     positions = teacher.encoder.max_position_embeddings

@@ -60,7 +60,7 @@ class TeacherVectors:
             path.parent.mkdir(parents=True, exist_ok=True)
             size = 2 * shape[0] * shape[1]
             if not path.is_file() or path.stat().st_size != size:
-                with path.open("wb") as file:
+                with path.open("ab") as file:  # another run may have opened it by now
                     file.truncate(size)  # a hole: takes room on disk as it is filled
             self._kept = np.memmap(path, np.float16, "r+", shape=shape)
         except OSError as error:

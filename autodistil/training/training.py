@@ -55,6 +55,7 @@ from autodistil.training.vector_map import Sample, own_maps
 
 _MAP_PASSAGES = 4096
 """Passages that the maps are solved on."""
+_SHARED_MAP = f"{TRAINED_MAP}.weight"
 
 
 class Trainer:
@@ -121,9 +122,9 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         self._vectors: TeacherVectors | None = None
         self._centre: Tensor | None = None
-        if settings.vector_weight:
+        if settings.vector_weight or _SHARED_MAP in start.tensors:
             self._vectors = self._open_vectors(teacher, passages, texts, vectors or folder)
-            if settings.centred:
+            if settings.vector_weight and settings.centred:
                 self._centre = self._vectors.centre().to(self._device)
         if (folder / CHECKPOINT).is_file():
             self.step, self.tokens_seen = read_checkpoint(
@@ -275,13 +276,13 @@ class Trainer:
 
     def _student_vectors(self, hidden: Tensor, batch: Batch, student: Architecture) -> Tensor:
         pooled = pool(hidden, batch.attention_mask, self._pooling)
-        if self._vectors is None:
+        if not self._settings.vector_weight:
             return pooled
         return to_teacher_space(pooled, self.superlm.tensors(), student)
 
     def _target(self, task: Task, batch: Batch) -> Target:
         vectors = None
-        if self._vectors is not None:
+        if self._vectors is not None and self._settings.vector_weight:
             vectors = self._vectors.fetch(task.passages).to(self._device)
         outputs: Sequence[Compared] = ()
         if vectors is None or self._settings.compares_tokens:
@@ -320,7 +321,7 @@ class Trainer:
     def finish(self) -> None:
         """Give every depth and width a map of its own, in place of the one that all shared."""
         vectors = self._vectors
-        if vectors is None or f"{TRAINED_MAP}.weight" not in self.superlm.tensors():
+        if vectors is None or _SHARED_MAP not in self.superlm.tensors():
             return
         passages = self.sampler.passages
         count = min(_MAP_PASSAGES, len(passages))

@@ -16,7 +16,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def model(name: str, role: Role, macs: int | None, **means: float) -> ModelScores:
     scored = ScoredModel(name=name, role=role, sha256=name, macs=macs, params=macs)
     tasks = {task: Summary(mean=mean, std=0.01, seeds=3) for task, mean in means.items()}
-    return ModelScores(model=scored, tasks=tasks, average=sum(means.values()) / len(means))
+    average = sum(means.values()) / len(means)
+    return ModelScores(model=scored, tasks=tasks, probes=None, average=average)
 
 
 ROWS = [
@@ -70,7 +71,7 @@ def rows(steps: int) -> list[LossRow]:
             tokens=100 * step,
             learning_rate=1e-3,
             students=tuple(
-                LossOfStudent(name=name, relation=1 / step, similarity=2 / step)
+                LossOfStudent(name=name, losses={"vector": 1 / step, "cosine": 2 / step})
                 for name in ("big", "least", f"drawn-{rng.randrange(9)}")
             ),
         )
@@ -87,6 +88,8 @@ def test_losses_are_drawn_per_extreme_and_for_the_drawn_students_together(
     assert "<!-- big -->" in drawn
     assert "<!-- least -->" in drawn
     assert ("<!-- random students -->" in drawn) == (steps > 1)
+    assert "<!-- vector loss -->" in drawn
+    assert "<!-- cosine loss -->" in drawn
     plot_losses(rows(steps), tmp_path / "losses.png")
     assert (tmp_path / "losses.png").read_bytes().startswith(PNG)
 

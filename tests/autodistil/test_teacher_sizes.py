@@ -30,7 +30,7 @@ from autodistil.spaces.partition import partition
 from autodistil.superlm.bundle import open_superlm
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Corpus, tokenize_corpus
-from tests.factories import SETTINGS, VOCABULARY, build_tokenizer, write_teacher
+from tests.factories import SETTINGS, VOCABULARY, build_tokenizer, whole_texts, write_teacher
 
 FAST = [(2, 128), (6, 128)]
 SIZES = [
@@ -78,7 +78,14 @@ def check_path(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path) 
     """Cut, train a little, bundle, extract the smallest and the largest student, load them."""
     settings = SETTINGS.model_copy(update={"tokens": 500, "relation_heads": 1})
     bundle = distil(
-        teacher, space, corpus, "made-up words", settings, "sized", folder / "work", folder / "out"
+        teacher,
+        space,
+        whole_texts(corpus, teacher),
+        "made-up words",
+        settings,
+        "sized",
+        folder / "work",
+        folder / "out",
     )
     superlm = open_superlm(folder / "out")
     assert superlm == bundle

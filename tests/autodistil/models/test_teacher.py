@@ -45,7 +45,8 @@ def test_a_teacher_has_the_sizes_and_tensors_of_its_folder(
     for name, tensor in teacher.tensors.items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, expected[name])
-    assert not teacher.mean_pooled
+    assert teacher.embedding is None
+    assert teacher.longest == 128
 
 
 def test_the_hash_is_that_of_the_weights(teacher: Teacher, folder: Path) -> None:
@@ -81,23 +82,6 @@ def test_a_masked_language_model_is_read_with_an_identity_for_its_missing_pooler
     assert torch.equal(teacher.tensors["pooler.dense.bias"], torch.zeros(16))
     word = "embeddings.word_embeddings.weight"
     assert torch.equal(teacher.tensors[word], model.state_dict()[f"bert.{word}"])
-
-
-@pytest.mark.parametrize(
-    ("pooling", "mean"),
-    [
-        ({"pooling_mode_mean_tokens": True}, True),
-        ({"pooling_mode": "mean"}, True),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, False),
-        ({}, False),
-    ],
-)
-def test_a_sentence_embedder_is_known_by_its_pooling(
-    folder: Path, pooling: dict[str, Any], mean: bool
-) -> None:
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
-    assert load_teacher(str(folder)).mean_pooled is mean
 
 
 @pytest.mark.parametrize(
@@ -189,14 +173,6 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_sizes_of_a_config_without_a_field_are_refused() -> None:
     with pytest.raises(UnsupportedTeacher, match="hidden_size"):
         read_sizes({"model_type": "bert"})
-
-
-@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, "\xff"])
-def test_a_damaged_file_on_pooling_is_named(content: str, folder: Path) -> None:
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(UnsupportedTeacher, match=r"1_Pooling/config\.json cannot be read"):
-        load_teacher(str(folder))
 
 
 def test_an_endless_width_is_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ from autodistil.errors import InvalidInput, explain
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.cost import cost
 from autodistil.spaces.partition import BERT_BASE_ENCODER, PRESETS, partition
-from tests.factories import FREE_SPACE, STOCK_SPACE
+from tests.factories import EMBEDDER_SPACE, FREE_SPACE, STOCK_SPACE
 
 
 def student(layers: int, hidden: int, ratio: float, heads: int) -> Architecture:
@@ -116,6 +116,10 @@ def test_the_largest_space_is_one_whose_costs_are_soon_known() -> None:
         ({"name": "Tiny Space"}, "String should match"),
         ({"depth": 3}, "Extra inputs"),
         ({"head_policy": HeadPolicy.TEACHER}, "heads must not be empty"),
+        ({"vocab": (200, 100)}, "vocab must be increasing"),
+        ({"vocab": (100, 100)}, "vocab must be increasing"),
+        ({"vocab": (0,)}, "greater than 0"),
+        ({"vocab": range(1, 10_001)}, "80,000 students are too many"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(change: dict[str, object], message: str) -> None:
@@ -123,7 +127,9 @@ def test_a_space_that_makes_no_sense_is_refused(change: dict[str, object], messa
         SubSpace.model_validate({**STOCK_SPACE.model_dump(), **change})
 
 
-@pytest.mark.parametrize("space", [STOCK_SPACE, FREE_SPACE, *PRESETS["bert-base-uncased"]])
+@pytest.mark.parametrize(
+    "space", [STOCK_SPACE, FREE_SPACE, EMBEDDER_SPACE, *PRESETS["bert-base-uncased"]]
+)
 def test_a_space_holds_its_students_and_no_others(space: SubSpace) -> None:
     students = list(space.students())
     assert len(students) == len(set(students)) == space.size
@@ -135,18 +141,30 @@ def test_a_space_holds_its_students_and_no_others(space: SubSpace) -> None:
     for axis in ("layers", "hidden", "heads", "head_width", "intermediate"):
         changed = space.largest.model_copy(update={axis: getattr(space.largest, axis) + 1})
         assert changed not in space
+    changed = space.largest.model_copy(update={"vocab": (space.largest.vocab or 0) + 1})
+    assert changed not in space
 
 
 def test_a_space_survives_json() -> None:
-    for space in (STOCK_SPACE, FREE_SPACE):
+    for space in (STOCK_SPACE, FREE_SPACE, EMBEDDER_SPACE):
         assert SubSpace.model_validate_json(space.model_dump_json()) == space
 
 
 def test_a_name_is_read_back() -> None:
-    for space in (STOCK_SPACE, FREE_SPACE):
+    for space in (STOCK_SPACE, FREE_SPACE, EMBEDDER_SPACE):
         for architecture in space.students():
             assert Architecture.parse(architecture.name) == architecture
-    assert Architecture.parse("L4-H128-A4x32-F448").name == "L4-H128-A4x32-F448"
+    for name in ("L4-H128-A4x32-F448", "L4-H128-A4x32-F448-V8000"):
+        assert Architecture.parse(name).name == name
+    assert Architecture.parse(name).vocab == 8000
+
+
+def test_students_of_a_vocabulary_axis_have_a_vocabulary_and_others_have_none() -> None:
+    assert {student.vocab for student in EMBEDDER_SPACE.students()} == {80, 120}
+    assert (EMBEDDER_SPACE.smallest.vocab, EMBEDDER_SPACE.largest.vocab) == (80, 120)
+    assert {student.vocab for student in STOCK_SPACE.students()} == {None}
+    none = EMBEDDER_SPACE.largest.model_copy(update={"vocab": None})
+    assert none not in EMBEDDER_SPACE
 
 
 @pytest.mark.parametrize(
@@ -161,6 +179,9 @@ def test_a_name_is_read_back() -> None:
         "L4-H-1-A4x3-F4",
         "L" + "9" * 5000 + "-H128-A4x32-F448",
         "L٤-H128-A4x32-F448",
+        "L4-H128-A4x32-F448-V",
+        "L4-H128-A4x32-F448-V0",
+        f"L4-H128-A4x32-F448-V{1 << 21}",
     ],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:

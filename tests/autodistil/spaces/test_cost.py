@@ -1,10 +1,11 @@
+import math
 from itertools import product
 from math import prod
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
@@ -12,17 +13,19 @@ from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
 from autodistil.models.student_model import StudentModel
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.cost import cost, exact_macs, weights_file_bytes
+from autodistil.spaces.cost import cost, exact_macs, safetensors_bytes, text_length
 from autodistil.spaces.partition import BERT_BASE_ENCODER, PRESETS
 from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import slice_student
+from autodistil.superlm.slicing import slice_map, slice_student
 from tests.factories import FREE_SPACE, STOCK_SPACE
 
 
 def load_exported(superlm: SuperLM, candidate: Candidate, folder: Path) -> BertModel:
     """Slice and export a student, and load it as a user would."""
-    export_transformers(superlm, candidate, slice_student(superlm, candidate.architecture), folder)
+    architecture = candidate.architecture
+    tensors, to_teacher = slice_student(superlm, architecture), slice_map(superlm, architecture)
+    export_transformers(superlm, candidate, tensors, to_teacher, folder)
     loader = BertModel if candidate.stock else StudentModel
     # "eager" makes every product of attention a matrix product that the flop counter sees; what it
     # counts for a fused attention kernel depends on the kernel, and for that of CPUs it is nothing.
@@ -57,6 +60,37 @@ def test_the_cost_of_every_student_is_that_of_the_exported_model(
         assert candidate.sequence_length == 128
 
 
+def test_the_size_of_an_embedders_student_is_that_of_its_files(
+    embedder_superlm: SuperLM, tmp_path: Path
+) -> None:
+    for candidate in embedder_superlm.candidates:
+        folder = tmp_path / candidate.architecture.name
+        model = load_exported(embedder_superlm, candidate, folder)
+        weights = [folder / "model.safetensors", folder / "2_Dense" / "model.safetensors"]
+        assert candidate.size_bytes == sum(path.stat().st_size for path in weights)
+        in_map = sum(tensor.numel() for tensor in load_file(weights[1]).values())
+        assert in_map == 64 * candidate.architecture.hidden + 64
+        assert candidate.params == in_map + sum(p.numel() for p in model.parameters())
+
+
+def test_the_macs_of_a_small_vocabulary_are_those_of_its_longer_texts(
+    embedder_superlm: SuperLM, tmp_path: Path
+) -> None:
+    spec = embedder_superlm.spec
+    small, large = spec.tokens_per_text[80], spec.tokens_per_text[120]
+    assert small > large > 1
+    for candidate in embedder_superlm.candidates:
+        architecture = candidate.architecture
+        length = math.ceil(128 * spec.tokens_per_text[architecture.vocab or 0])
+        assert candidate.sequence_length == length > 128
+        model = load_exported(embedder_superlm, candidate, tmp_path / architecture.name)
+        assert 2 * candidate.macs == candidate.flops == encoder_flops(model, length)
+
+
+def test_a_text_of_as_many_tokens_has_the_usual_length() -> None:
+    assert [text_length(ratio) for ratio in (1.0, 1.001, 1.5)] == [128, 129, 192]
+
+
 @pytest.mark.parametrize("tokens", [1, 17, 64])
 def test_macs_are_exact_at_other_lengths(tokens: int) -> None:
     architecture = STOCK_SPACE.largest
@@ -84,13 +118,11 @@ def test_the_predicted_file_size_is_exact_in_either_type(
         architecture = Architecture(
             layers=layers, hidden=hidden, heads=3, head_width=5, intermediate=7
         )
-        tensors = {
-            name: torch.zeros(shape, dtype=dtype)
-            for name, shape in tensor_shapes(architecture, encoder).items()
-        }
+        shapes = tensor_shapes(architecture, encoder)
+        tensors = {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
         save_file(tensors, tmp_path / "w.safetensors", metadata={"format": "pt"})
         name = "float16" if dtype == torch.float16 else "float32"
-        predicted = weights_file_bytes(architecture, encoder, name)
+        predicted = safetensors_bytes(shapes, name)
         assert predicted == (tmp_path / "w.safetensors").stat().st_size
 
 
@@ -125,6 +157,14 @@ def test_the_papers_formula_is_the_papers() -> None:
 def test_every_axis_adds_to_the_cost() -> None:
     base = FREE_SPACE.smallest
     least = cost(base, BERT_BASE_ENCODER, 4)
+    few_words = base.model_copy(update={"vocab": BERT_BASE_ENCODER.vocab_size - 1})
+    fewer = cost(few_words, BERT_BASE_ENCODER, 4)
+    assert least.params - fewer.params == least.paper_params - fewer.paper_params == base.hidden
+    assert fewer.size_bytes < least.size_bytes
+    with_map = cost(base, BERT_BASE_ENCODER, 4, map_width=100)
+    assert with_map.params == least.params + 100 * base.hidden + 100
+    assert with_map.size_bytes > least.size_bytes + 4 * (100 * base.hidden + 100)
+    assert (with_map.macs, with_map.paper_params) == (least.macs, least.paper_params)
     for axis in ("layers", "hidden", "heads", "intermediate"):
         more = cost(
             base.model_copy(update={axis: getattr(base, axis) + 1}), BERT_BASE_ENCODER, 4

@@ -1,7 +1,6 @@
 import hashlib
 import random
 import tracemalloc
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,7 +52,7 @@ def tokenize_in_memory(folder: Path, teacher: Teacher) -> dict[str, list[list[li
     parts: dict[str, list[list[list[int]]]] = {"train": [], "held-out": []}
     for text in (found.text for found in TextFiles(folder).documents()):
         ids = teacher.tokenizer(sentences(text), add_special_tokens=False)["input_ids"]
-        part = "train" if zlib.crc32(text.encode()) % 100 else "held-out"
+        part = "held-out" if hashlib.sha256(text.encode()).digest()[0] < 8 else "train"
         parts[part].append([sentence for sentence in ids if sentence])
     if not parts["held-out"]:
         parts["held-out"] = [parts["train"].pop()]

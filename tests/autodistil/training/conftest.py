@@ -9,6 +9,7 @@ from torch import Tensor
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
 from autodistil.text.corpus import Batch, Corpus
+from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES
 from autodistil.training.start import Start, calibration_batches, cut_superlm
 from autodistil.training.training import Trainer
@@ -29,20 +30,20 @@ def calibration(corpus: Corpus) -> list[Batch]:
 
 
 @pytest.fixture
-def make_trainer(teacher: Teacher, corpus: Corpus, start: Start) -> MakeTrainer:
+def make_trainer(teacher: Teacher, texts: Texts, start: Start) -> MakeTrainer:
     def make(folder: Path, space: SubSpace = STOCK_SPACE, **settings: Any) -> Trainer:
         changed = SETTINGS.model_copy(update=settings)
-        return Trainer(teacher, space, start, corpus.train, changed, folder)
+        return Trainer(teacher, space, start, texts, changed, folder)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def unbroken(
-    teacher: Teacher, corpus: Corpus, start: Start, tmp_path_factory: pytest.TempPathFactory
+    teacher: Teacher, texts: Texts, start: Start, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Tensor], str, int]:
     """Weights, losses.jsonl, and steps of a run that was never stopped."""
     folder = tmp_path_factory.mktemp("unbroken")
-    trainer = Trainer(teacher, STOCK_SPACE, start, corpus.train, SETTINGS, folder)
+    trainer = Trainer(teacher, STOCK_SPACE, start, texts, SETTINGS, folder)
     trainer.run()
     return weights(trainer), (folder / LOSSES).read_text(), trainer.step

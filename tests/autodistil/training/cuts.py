@@ -20,6 +20,9 @@ FULL = SubSpace(
 )
 """One student, of the tiny teacher's own sizes."""
 
+REORDERED = FULL.model_copy(update={"hidden": (32, 64)})
+"""The same and a narrower one, for whose sake the channels are ranked."""
+
 
 def channel_order(teacher: Teacher, start: Start) -> Tensor:
     """Which of the teacher's channels each stored channel is, by its unique random values."""

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from autodistil.errors import InvalidInput
 from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.layer_choice import order_layers
 from autodistil.training.settings import StartSettings
-from autodistil.training.start import calibration_batches, teacher_encoder
-from tests.factories import write_teacher
+from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
+from tests.factories import STOCK_SPACE, write_teacher
 from tests.ranks import ROUNDING
 
 
@@ -20,7 +21,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     return load_teacher(str(folder))
 
 
-def order(teacher: Teacher, batches: list[Batch], layers: str) -> list[int]:
+def order(teacher: Teacher, batches: list[Batch], layers: str | list[int]) -> list[int]:
     settings = StartSettings.model_validate({"layers": layers})
     return order_layers(settings, teacher_encoder(teacher), teacher.architecture, batches)
 
@@ -34,6 +35,38 @@ def order(teacher: Teacher, batches: list[Batch], layers: str) -> list[int]:
 )
 def test_fixed_orders(layers: str, expected: list[int], deep: Teacher) -> None:
     assert order(deep, [], layers) == expected
+
+
+def test_layers_can_be_named_the_most_needed_first(deep: Teacher) -> None:
+    for named in ([11, 3, 7], [11], [11, *range(11)]):
+        assert order(deep, [], named) == named
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ([11, 3, 3], "must be different layers from 0 to 11"),
+        ([11, 12], "must be different layers from 0 to 11"),
+        ([11, -1], "must be different layers from 0 to 11"),
+        ([3, 11], "must begin with the last layer, 11"),
+        ([], "must begin with the last layer, 11"),
+    ],
+)
+def test_layers_that_cannot_be_named_are_refused(
+    layers: list[int], reason: str, deep: Teacher
+) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        order(deep, [], layers)
+
+
+def test_named_layers_are_those_that_a_superlm_stores(deep: Teacher, corpus: Corpus) -> None:
+    settings = StartSettings(layers=(11, 2, 6), least_squares=False)
+    batches = calibration_batches(corpus.train, 0, 1)
+    start = cut_superlm(deep, STOCK_SPACE, batches, settings)
+    assert start.teacher_layers == (2, 6, 11)
+    assert start.kept_layers == {2: (0, 2), 3: (0, 1, 2)}
+    with pytest.raises(InvalidInput, match=r"start\.layers must name 3 layers at least"):
+        cut_superlm(deep, STOCK_SPACE, batches, StartSettings(layers=(11, 2)))
 
 
 @torch.no_grad()

@@ -19,8 +19,8 @@ def curve(steps: int) -> list[LossRow]:
             tokens=10 * step,
             learning_rate=0.1,
             students=(
-                LossOfStudent(name="largest", relation=step, similarity=2 * step),
-                LossOfStudent(name=f"drawn-{step}", relation=0, similarity=0),
+                LossOfStudent(name="largest", losses={"vector": step, "cosine": 2 * step}),
+                LossOfStudent(name=f"drawn-{step}", losses={"vector": 0, "cosine": 0}),
             ),
         )
         for step in range(1, steps + 1)
@@ -44,8 +44,12 @@ def test_a_long_curve_keeps_its_ends_and_its_mean() -> None:
     assert rows[-1].tokens == 10_000
     largest = [row.students[0] for row in rows]
     assert {student.name for student in largest} == {"largest"}
-    assert sum(student.relation for student in largest) / 30 == pytest.approx(500.5, rel=0.01)
-    assert [student.relation for student in largest] == sorted(s.relation for s in largest)
+    assert sum(student.losses["vector"] for student in largest) / 30 == pytest.approx(
+        500.5, rel=0.01
+    )
+    assert [student.losses["vector"] for student in largest] == sorted(
+        s.losses["vector"] for s in largest
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import LayerOutput
+from autodistil.models.sentence_vectors import mean_pool
 from autodistil.training import relations
 from autodistil.training.relations import (
     cosine_loss,
@@ -213,8 +214,8 @@ def test_the_similarity_loss_equals_a_naive_reference_in_value_and_gradient() ->
     mask, temperature = padding_mask(), 0.2
     student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
     found = similarity_loss(
-        similarity_log_probabilities(sentence_cosines(student, mask), temperature),
-        similarity_log_probabilities(sentence_cosines(teacher, mask), temperature),
+        similarity_log_probabilities(sentence_cosines(mean_pool(student, mask)), temperature),
+        similarity_log_probabilities(sentence_cosines(mean_pool(teacher, mask)), temperature),
     )
     expected = F.kl_div(
         (naive_cosines(student, mask) / temperature).log_softmax(-1),
@@ -229,7 +230,9 @@ def test_the_similarity_loss_equals_a_naive_reference_in_value_and_gradient() ->
 def test_the_cosine_loss_equals_a_naive_reference_in_value_and_gradient() -> None:
     mask = padding_mask()
     student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
-    found = cosine_loss(sentence_cosines(student, mask), sentence_cosines(teacher, mask))
+    found = cosine_loss(
+        sentence_cosines(mean_pool(student, mask)), sentence_cosines(mean_pool(teacher, mask))
+    )
     wanted = naive_cosines(teacher, mask).flatten()
     squares = (naive_cosines(student, mask).flatten() - wanted) ** 2
     variance = ((wanted - wanted.mean()) ** 2).sum() / (len(wanted) - 1)
@@ -240,8 +243,8 @@ def test_the_cosine_loss_equals_a_naive_reference_in_value_and_gradient() -> Non
 
 
 def test_the_cosine_loss_is_zero_to_itself_and_finite_where_all_sentences_are_alike() -> None:
-    mask, student = padding_mask(), sentence_cosines(output(12, 0).hidden, padding_mask())
-    alike = sentence_cosines(torch.ones(ROWS, TOKENS, 12), mask)
+    student = sentence_cosines(mean_pool(output(12, 0).hidden, padding_mask()))
+    alike = sentence_cosines(torch.ones(ROWS, 12))
     assert cosine_loss(student, student) == 0
     assert cosine_loss(student, alike).isfinite()
 
@@ -249,8 +252,8 @@ def test_the_cosine_loss_is_zero_to_itself_and_finite_where_all_sentences_are_al
 def test_sentence_cosines_ignore_padding_and_so_does_the_similarity() -> None:
     mask, hidden = padding_mask(), output(12, 0).hidden
     spoiled = torch.where(mask.bool()[..., None], hidden, torch.tensor(40.0))
-    cosines = sentence_cosines(hidden, mask)
-    assert torch.equal(cosines, sentence_cosines(spoiled, mask))
+    cosines = sentence_cosines(mean_pool(hidden, mask))
+    assert torch.equal(cosines, sentence_cosines(mean_pool(spoiled, mask)))
     assert torch.allclose(cosines.diagonal(), torch.ones(ROWS))
     own = similarity_log_probabilities(cosines, 0.05)
     assert similarity_loss(own, own) == 0
@@ -260,8 +263,14 @@ def test_sentence_cosines_ignore_padding_and_so_does_the_similarity() -> None:
 
 
 def test_cosines_are_not_rounded_to_bfloat16_under_autocast() -> None:
-    mask, hidden = padding_mask(), output(12, 0).hidden
+    vectors = mean_pool(output(12, 0).hidden, padding_mask())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = sentence_cosines(hidden, mask)
+        found = sentence_cosines(vectors)
     assert found.dtype == torch.float32
-    assert torch.equal(found, sentence_cosines(hidden, mask))
+    assert torch.equal(found, sentence_cosines(vectors))
+
+
+def test_two_sentences_have_a_cosine_loss_of_a_common_size() -> None:
+    student, teacher = (sentence_cosines(output(12, seed).hidden[:2, 0]) for seed in (0, 1))
+    expected = (student[0, 1] - teacher[0, 1]) ** 2
+    assert float(cosine_loss(student, teacher)) == pytest.approx(float(expected), rel=1e-4)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from autodistil.errors import CheckpointMismatch
 from autodistil.models.teacher import Teacher
-from autodistil.text.corpus import Corpus
+from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.checkpoint import CHECKPOINT
 from autodistil.training.loss_curve import LOSSES, LossRow
 from autodistil.training.start import Start
 from autodistil.training.training import Trainer
 from tests.autodistil.training.runs import Killed, MakeTrainer, equal, kill_at, weights
-from tests.factories import SETTINGS, STOCK_SPACE
+from tests.factories import SETTINGS, STOCK_SPACE, whole_texts
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,7 +74,7 @@ def test_a_finished_run_is_not_trained_further(
 
 
 def test_another_run_in_the_same_folder_is_refused(
-    make_trainer: MakeTrainer, teacher: Teacher, corpus: Corpus, start: Start, tmp_path: Path
+    make_trainer: MakeTrainer, teacher: Teacher, texts: Texts, start: Start, tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
         make_trainer(tmp_path).run(checkpoint_seconds=0, on_step=kill_at(3))
@@ -86,9 +86,11 @@ def test_another_run_in_the_same_folder_is_refused(
         make_trainer(tmp_path, space=STOCK_SPACE.model_copy(update={"ffn_percent": (200, 300)}))
     with pytest.raises(CheckpointMismatch):
         other = replace(teacher, sha256="0" * 64)
-        Trainer(other, STOCK_SPACE, start, corpus.train, SETTINGS, tmp_path)
+        Trainer(other, STOCK_SPACE, start, texts, SETTINGS, tmp_path)
     with pytest.raises(CheckpointMismatch):
-        Trainer(teacher, STOCK_SPACE, start, corpus.held_out, SETTINGS, tmp_path)
+        held_out = replace(texts.own, train=texts.own.held_out)
+        other_texts = whole_texts(held_out, teacher)
+        Trainer(teacher, STOCK_SPACE, start, other_texts, SETTINGS, tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 

@@ -11,7 +11,13 @@ from autodistil.models.teacher import Teacher
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.settings_check import check_settings
 from tests.autodistil.training.runs import MakeTrainer
-from tests.factories import FREE_SPACE, SETTINGS, STOCK_SPACE
+from tests.factories import (
+    EMBEDDER_SETTINGS,
+    EMBEDDER_SPACE,
+    FREE_SPACE,
+    SETTINGS,
+    STOCK_SPACE,
+)
 
 
 @pytest.mark.parametrize("relation_heads", [3, 5, 32, 1000])
@@ -49,6 +55,14 @@ def test_relation_heads_that_divide_every_width_are_accepted(teacher: Teacher) -
         {"lengths": (4, 32, 64)},
         {"length_weights": (1.0, 1.0, -1.0)},
         {"length_weights": (0.0, 0.0, 0.0)},
+        {"vector_weight": -1},
+        {"map_rate": -1},
+        {"batches": "none"},
+        {"neighbours": 0},
+        {"extremes": (), "random_students": 0},
+        {"extremes": ("largest", "largest")},
+        {"in_place": True},
+        {"start": {"layers": "best"}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
@@ -56,26 +70,39 @@ def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None
         TrainingSettings(**change)
 
 
-@pytest.mark.parametrize(
-    ("change", "advice"),
-    [
-        ({"relation_layers": "every"}, "set relation_layers to 'last'"),
-        ({"extremes": ("smallest", "largest")}, "begin with 'largest'"),
-        ({"extremes": ("smallest",)}, "begin with 'largest'"),
-        ({"extremes": ()}, "begin with 'largest'"),
-    ],
-)
-def test_learning_in_place_is_refused_where_the_largest_is_no_target(
-    change: dict[str, Any], advice: str
-) -> None:
-    TrainingSettings.model_validate(change)
-    TrainingSettings(in_place=True)
-    with pytest.raises(ValidationError, match=f"in_place .*{advice}"):
-        TrainingSettings.model_validate({"in_place": True, **change})
-
-
 def test_rows_longer_than_the_teachers_positions_are_refused(
     make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInput, match="128 positions"):
         make_trainer(tmp_path, lengths=(16, 256))
+
+
+@pytest.mark.parametrize("term", ["relation_weight", "hidden_weight", "channel_weight"])
+def test_terms_that_compare_tokens_are_refused_beside_a_vocabulary(
+    term: str, embedder: Teacher
+) -> None:
+    check_settings(EMBEDDER_SETTINGS, embedder, EMBEDDER_SPACE)
+    settings = EMBEDDER_SETTINGS.model_copy(update={term: 0.5})
+    with pytest.raises(InvalidInput, match="relation_weight, .* set them to 0, or leave `vocab`"):
+        check_settings(settings, embedder, EMBEDDER_SPACE)
+    check_settings(settings, embedder, EMBEDDER_SPACE.model_copy(update={"vocab": ()}))
+
+
+def test_a_vocabulary_is_refused_where_no_sentence_vectors_are_learnt(embedder: Teacher) -> None:
+    settings = EMBEDDER_SETTINGS.model_copy(update={"vector_weight": 0.0})
+    with pytest.raises(InvalidInput, match="set vector_weight, or leave `vocab` out"):
+        check_settings(settings, embedder, EMBEDDER_SPACE)
+
+
+def test_sentence_vectors_of_a_teacher_that_has_none_are_refused(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=r"tiny-teacher is no sentence embedder .* set it to 0"):
+        make_trainer(tmp_path, vector_weight=1.0)
+
+
+@pytest.mark.parametrize("layer", [-5, -100])
+def test_a_teacher_layer_that_is_not_there_is_refused(layer: int, teacher: Teacher) -> None:
+    settings = SETTINGS.model_copy(update={"teacher_layer": layer})
+    with pytest.raises(InvalidInput, match="the teacher has 4 layers; set -4 to -1"):
+        check_settings(settings, teacher, STOCK_SPACE)

@@ -21,7 +21,7 @@ from autodistil.training.start import (
     load_or_cut,
     teacher_encoder,
 )
-from tests.autodistil.training.cuts import FULL, PLAIN, channel_order
+from tests.autodistil.training.cuts import FULL, PLAIN, REORDERED, channel_order
 from tests.factories import FREE_SPACE, STOCK_SPACE, random_batch
 from tests.ranks import ROUNDING
 
@@ -35,13 +35,13 @@ def planted(teacher: Teacher, **changes: Tensor) -> Teacher:
 def test_the_permuted_teacher_at_full_size_is_the_teacher(
     teacher: Teacher, calibration: list[Batch]
 ) -> None:
-    start = cut_superlm(teacher, FULL, calibration, PLAIN)
+    start = cut_superlm(teacher, REORDERED, calibration, PLAIN)
     order = channel_order(teacher, start)
     assert sorted(order.tolist()) == list(range(64))
     assert order.tolist() != list(range(64))
     batch = random_batch(teacher.encoder.vocab_size, tokens=30)
     superlm = ElasticEncoder(start.tensors, teacher.encoder, start.kept_layers)
-    found = superlm(batch.input_ids, batch.attention_mask, FULL.largest).hidden
+    found = superlm(batch.input_ids, batch.attention_mask, REORDERED.largest).hidden
     expected = teacher_encoder(teacher)(
         batch.input_ids, batch.attention_mask, teacher.architecture
     ).hidden
@@ -88,7 +88,7 @@ def test_channels_come_by_falling_mean_magnitude_after_every_layer_norm(
         for batch in calibration:
             valid = batch.attention_mask.bool()
             model(batch.input_ids, batch.attention_mask)
-    order = channel_order(teacher, cut_superlm(teacher, FULL, calibration, PLAIN))
+    order = channel_order(teacher, cut_superlm(teacher, REORDERED, calibration, PLAIN))
     ranked = sums[order]
     assert (ranked[:-1] >= ranked[1:] * (1 - ROUNDING)).all()
 
