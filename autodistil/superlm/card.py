@@ -13,13 +13,16 @@ _COLUMNS = {
     "hidden": "hidden",
     "heads": "heads",
     "FFN": "intermediate",
+    "tokens": "vocab",
     "MACs": "macs",
     "params": "params",
     "bytes": "size_bytes",
     "quality": "quality",
+    "vector distance": "vector_distance",
     "relation loss": "relation_loss",
     "similarity loss": "similarity_loss",
 }
+"""Columns of the table; those that no student has a value of are left out."""
 
 
 def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
@@ -34,7 +37,14 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
     on_front = {axis: pareto_front(entries, axis) for axis in _AXES}
     chosen = [entry for entry in entries if any(entry in front for front in on_front.values())]
     chosen.sort(key=lambda entry: (entry.candidate.macs, entry.candidate.params))
-    head = [*_COLUMNS, "cheapest of its quality by"]
+    rows = [entry.row() for entry in chosen]
+    columns = {
+        title: key for title, key in _COLUMNS.items() if any(row[key] is not None for row in rows)
+    }
+    head = [*columns, "cheapest of its quality by"]
+    text = "128 tokens"
+    if space.vocab:
+        text = "a text that has 128 tokens in the teacher's vocabulary"
     lines = [
         f"# {spec.reference}",
         f"A SuperLM of autodistil: {len(candidates)} students of `{teacher.name}` in the sub-space "
@@ -42,10 +52,11 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         "",
         f"- Layers {_list(space.layers)}; hidden {_list(space.hidden)}; heads "
         f"{_list(sorted({c.heads for c in candidates}))} of {space.head_width}; FFN "
-        f"{_list(space.ffn_percent)} % of hidden.",
+        f"{_list(space.ffn_percent)} % of hidden"
+        f"{f'; {_list(space.vocab)} tokens' if space.vocab else ''}.",
         f"- Trained on {provenance.tokens_seen:,} tokens, scored on {provenance.held_out_tokens:,} "
         "held-out tokens.",
-        "- MACs are those of the encoder's layers for 128 tokens; bytes those of the fp32 weights.",
+        f"- MACs are those of the encoder's layers for {text}; bytes those of the fp32 weights.",
         "- Quality is a label-free estimate of the share of the teacher's score that a student "
         "keeps, from how far both agree on which sentences are alike, and the student's size. It "
         "is calibrated on all-MiniLM-L6-v2; for another teacher only the order counts.",
@@ -55,11 +66,10 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         "good for less.",
         "",
         f"| {' | '.join(head)} |",
-        "|" + "---:|" * len(_COLUMNS) + "---|",
+        "|" + "---:|" * len(columns) + "---|",
     ]
-    for entry in chosen:
-        row = entry.row()
-        cells = [_cell(row[key]) for key in _COLUMNS.values()]
+    for entry, row in zip(chosen, rows, strict=True):
+        cells = [_cell(row[key]) for key in columns.values()]
         axes = [axis.value for axis, front in on_front.items() if entry in front]
         lines.append(f"| {' | '.join([*cells, ', '.join(axes)])} |")
     return "\n".join(lines) + "\n"
@@ -69,5 +79,7 @@ def _list(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _cell(value: float) -> str:
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
