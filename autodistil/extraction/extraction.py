@@ -71,7 +71,7 @@ def extract_student(
         architecture=architecture,
         sub_space=candidate.sub_space,
         stock=candidate.stock,
-        cost=candidate.cost,
+        cost=superlm.spec.cost_of(architecture, mapped=to_teacher is not None),
         budget=budget.model_dump(mode="json", exclude_none=True) if budget else None,
         limits=limits or {},
         **{name: getattr(candidate, name) for name in Signals.model_fields},

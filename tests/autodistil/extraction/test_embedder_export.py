@@ -234,6 +234,9 @@ def test_own_vectors_leave_the_map_out_and_the_receipt_says_so(
     assert found is not None
     assert (found.width, found.in_teacher_space) == (candidate.hidden, False)
     assert found.mean_cosine_to_teacher is None
+    assert receipt.cost.size_bytes == (tmp_path / "model.safetensors").stat().st_size
+    assert receipt.cost.params == read_facts(tmp_path).params == candidate.params - 17 * 64
+    assert f"{receipt.cost.params:,}" in (tmp_path / "README.md").read_text()
     vectors = open_embedder(tmp_path).encode(TEXTS)
     assert vectors.shape == (len(TEXTS), 16)
     tokens = load_tokenizer(embedder_superlm, candidate.vocab)(TEXTS[0], return_tensors="pt")
