@@ -69,11 +69,6 @@ results: $(TRAIN_INSTALLED) ## Tables of docs/results.md (hours); needs DATA=glu
 	  --seeds 3 --epochs 3 --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 \
 	  --out docs/scores.json --markdown build/scores.md --plot docs/pictures/scores.png
 
-.PHONY: stsb
-stsb: $(TRAIN_INSTALLED) ## STS-B of the shipped students, untrained and trained; needs DATA, CORPUS
-	$(BIN)/python benchmarks/stsb_table.py models_store/superlms/* --teacher "$(TEACHER)" \
-	  --data "$(DATA)" --corpus "$(CORPUS)"
-
 SUPERLM = $(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-MiniLM-L6-v2 \
   --corpus "$(CORPUS)" --corpus-name "English Wikipedia articles (CC BY-SA 3.0) and public-domain books" \
   --heads stock --threads 1
@@ -92,21 +87,6 @@ superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLMs again (hours); needs 
 bench-search: $(TRAIN_INSTALLED) ## Scoring all students together against one by one, and plans; needs CORPUS=text-folder
 	$(BIN)/python benchmarks/search.py models_store/superlms/* --teacher "$(TEACHER)" --corpus "$(CORPUS)"
 
-.PHONY: ranking
-ranking: $(TRAIN_INSTALLED) ## Fine-tune 40 students, rank them by every signal, fit quality (hours); needs DATA, CORPUS
-	for space in tiny small; do \
-	  test -d "build/minilm-l6-$$space-cut" || $(SUPERLM) --space "$$space" --tokens 0 \
-	    --settings "docs/recipes/minilm-l6-$$space-cut.json" --out "build/minilm-l6-$$space-cut" || exit 1; \
-	done
-	$(BIN)/python benchmarks/ranking.py students models_store/superlms/* --out build/ranking
-	$(BIN)/python benchmarks/ranking.py students build/minilm-l6-*-cut --count 16 --out build/ranking
-	$(BIN)/autodistil evaluate build/ranking/* --tasks stsb-zero-shot,sst2,stsb --data "$(DATA)" --seeds 2 --epochs 3 \
-	  --learning-rate 2e-4 --max-examples 2500 --pair-encoder bi --precision bf16 --threads 1 --out docs/ranking.json
-	$(BIN)/python benchmarks/ranking.py table models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
-	  --markdown build/ranking.md --plot docs/pictures/ranking.svg
-	$(BIN)/python benchmarks/calibration.py models_store/superlms/* build/minilm-l6-*-cut --scores docs/ranking.json \
-	  --teacher-scores docs/scores.json --plot docs/pictures/calibration.svg
-
 .PHONY: bench-latency
 bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits kept; wants a quiet machine
 	$(BIN)/python benchmarks/latency.py
@@ -114,10 +94,6 @@ bench-latency: $(INSTALLED) ## Predicted against measured latency, and limits ke
 .PHONY: bench-train
 bench-train: $(TRAIN_INSTALLED) ## A training step against its bare parts; needs CORPUS=text-folder
 	$(BIN)/python benchmarks/training_step.py --teacher "$(TEACHER)" --corpus "$(CORPUS)"
-
-.PHONY: ablations
-ablations: $(TRAIN_INSTALLED) ## Run what is missing in docs/experiments.jsonl (hours); needs DATA, CORPUS
-	$(BIN)/python benchmarks/ablations.py run --teacher "$(TEACHER)" --data "$(DATA)" --corpus "$(CORPUS)"
 
 .PHONY: baselines
 baselines: $(TRAIN_INSTALLED) ## Folders of baselines in build/baselines; needs DATA=glue-folder, for some SENTENCES=folder
