@@ -139,4 +139,5 @@ def explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     more = error.error_count() - 1
     others = f" (and {more} more)" if more else ""
-    return f"{where + ': ' if where else ''}{first['msg']}{others}"
+    what = first["msg"].removeprefix("Value error, ")  # how pydantic begins what we say ourselves
+    return f"{where + ': ' if where else ''}{what}{others}"

@@ -1,6 +1,6 @@
 """The baseline of every SuperLM: the same architecture distilled alone, for the same tokens.
 
-    python benchmarks/alone.py BUNDLE --teacher FOLDER --corpus TEXT-FOLDER --out FOLDER
+    python benchmarks/alone.py BUNDLE --teacher FOLDER --corpus TEXT... --out FOLDER
 
 For the smallest, middle, and largest student of a bundle, or those of `--sizes`, trains a SuperLM
 that holds this student only, from a start made for it in the same way and by the same settings, and
@@ -21,7 +21,9 @@ from autodistil.quiet import quiet_transformers
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import distil
-from autodistil.text.corpus import Corpus, tokenize_corpus
+from autodistil.text.mixed_sources import open_corpus
+from autodistil.text.sources import CorpusSource
+from autodistil.text.vocabulary_texts import read_texts
 from autodistil.training.settings import TrainingSettings
 from students import three
 
@@ -35,25 +37,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--teacher", required=True)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
     arguments = parser.parse_args()
     superlm = open_superlm(arguments.bundle)
     teacher = load_teacher(arguments.teacher)
     teacher = dataclasses.replace(teacher, name=superlm.spec.teacher.name)
-    corpus = tokenize_corpus(arguments.corpus, teacher.tokenizer, arguments.out / "corpus")
+    source = open_corpus(arguments.corpus)
     settings = TrainingSettings.model_validate(superlm.spec.provenance.settings)
     untrained = settings.model_copy(update={"tokens": 0})
-    whole = distil_again(superlm.spec.space, untrained, "untrained", teacher, corpus, arguments.out)
-    for size, student in zip(SIZES, three(superlm.spec.space), strict=True):
+    space = superlm.spec.space
+    whole = distil_again(space, untrained, "untrained", teacher, source, arguments.out)
+    for size, student in zip(SIZES, three(space), strict=True):
         if size not in arguments.sizes:
             continue
         extract(superlm, student, arguments.out / f"shared-{student.name}")
         extract(whole, student, arguments.out / f"untrained-{student.name}")
         name = f"alone-{student.name}"
-        space = only(student, superlm.spec.space)
-        alone = distil_again(space, settings, name.lower(), teacher, corpus, arguments.out)
+        one = only(student, space)
+        alone = distil_again(one, settings, name.lower(), teacher, source, arguments.out)
         extract(alone, student, arguments.out / name)
         print(name, flush=True)
 
@@ -66,6 +69,7 @@ def only(student: Architecture, space: SubSpace) -> SubSpace:
             "hidden": (student.hidden,),
             "ffn_percent": (student.intermediate * 100 // student.hidden,),
             "heads": () if space.head_policy is HeadPolicy.STOCK else (student.heads,),
+            "vocab": () if student.vocab is None else (student.vocab,),
         }
     )
 
@@ -75,13 +79,24 @@ def distil_again(
     settings: TrainingSettings,
     name: str,
     teacher: Teacher,
-    corpus: Corpus,
+    source: CorpusSource,
     out: Path,
 ) -> SuperLM:
     """Train a SuperLM, or open what an earlier call trained."""
     bundle = out / "bundles" / name
     if not bundle.is_dir():
-        distil(teacher, space, corpus, "the same", settings, name, out / "work" / name, bundle)
+        texts = read_texts(source, teacher.tokenizer, space.vocab, out / "corpus")
+        distil(
+            teacher,
+            space,
+            texts,
+            "the same",
+            settings,
+            name,
+            out / "work" / name,
+            bundle,
+            vectors=out / "vectors",
+        )
     return open_superlm(bundle)
 
 

@@ -1,9 +1,9 @@
 """What a search costs: scoring every student of a SuperLM, and answering a budget.
 
 Scoring: the shared evaluation against slicing every student and running it alone, beside the
-teacher's cached relations, beside its cached outputs, and beside the teacher itself, which is the
-official code's way. In seconds of one thread's CPU time; batch by batch all take turns, so that
-noise of the machine meets all. Prints the largest relative difference of the losses. Run by `make
+teacher's cached vectors, and beside the teacher itself, which is the official code's way. In
+seconds of one thread's CPU time; batch by batch all take turns, so that noise of the machine meets
+all. Prints the largest difference of the distances to the teacher's vectors. Run by `make
 bench-search`.
 """
 
@@ -15,14 +15,16 @@ import random
 import statistics
 import time
 from collections import defaultdict
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 from autodistil.errors import InfeasibleBudget
+from autodistil.evaluation.candidate_table import measured_teacher, objective_of
 from autodistil.evaluation.candidates import Candidate
-from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
+from autodistil.evaluation.comparison import SentenceComparison
+from autodistil.evaluation.evaluation import MeasuredTeacher, evaluate_students
+from autodistil.evaluation.held_out_text import NEIGHBOURS, HeldOutText
 from autodistil.evaluation.signals import Signals
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
@@ -32,16 +34,15 @@ from autodistil.search.search import Entry, search
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS
+from autodistil.spaces.tensors import map_name
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.entries import entries_of
-from autodistil.superlm.slicing import load_elastic, slice_student
-from autodistil.text.corpus import Batch, tokenize_corpus
-from autodistil.training.objective import losses, make_target
+from autodistil.superlm.rescoring import read_held_out
+from autodistil.superlm.slicing import load_elastic, slice_map, slice_student
+from autodistil.text.mixed_sources import open_corpus
 from autodistil.training.settings import ObjectiveSettings
-from autodistil.training.start import teacher_encoder
 
-SHARED, RELATIONS, OUTPUTS, OFFICIAL = "shared", "relations", "outputs", "official"
-OBJECTIVE = ObjectiveSettings()
+SHARED, CACHED, OFFICIAL = "shared", "cached", "official"
 
 
 def main() -> None:
@@ -50,18 +51,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--teacher", required=True)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", nargs="+", required=True)
     parser.add_argument("--cache", type=Path, default=Path("build/corpus"))
-    parser.add_argument("--rounds", type=int, default=1, help="of three batches each")
+    parser.add_argument("--batches", type=int, default=3, help="of held-out text")
     parser.add_argument("--students", type=int, help="a sample instead of all of them")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     teacher = load_teacher(arguments.teacher)
-    text = tokenize_corpus(arguments.corpus, teacher.tokenizer, arguments.cache).held_out
-    batches = held_out_batches(text, rounds=arguments.rounds)
+    if teacher.embedding is None:
+        parser.error("the teacher must be a sentence embedder")
+    source = open_corpus(arguments.corpus)
     print(
-        "| SuperLM | students | shared s | alone, teacher's relations cached | teacher's outputs "
-        "cached | teacher run each time (official) | largest relative difference |"
+        "| SuperLM | students | held-out tokens | shared s | alone, teacher's vectors cached | "
+        "teacher run each time (official) | largest difference of a distance |"
     )
     print("|---|---|---|---|---|---|---|")
     for path in arguments.bundles:
@@ -69,79 +71,87 @@ def main() -> None:
         students = list(superlm.spec.space.students())
         if arguments.students:
             students = students[:: max(1, len(students) // arguments.students)]
-        report(superlm, students, teacher, batches)
-    print(f"\n{sum(batch.tokens for batch in batches):,} held-out tokens in {len(batches)} batches")
+        text = read_held_out(superlm, teacher, source, arguments.cache)
+        report(superlm, students, teacher, text, arguments.batches)
     report_plans(arguments.bundles)
     print(f"\n{platform.machine()}, 1 thread, {os.cpu_count()} cores, {datetime.date.today()}")
 
 
 def report(
-    superlm: SuperLM, students: list[Architecture], teacher: Teacher, batches: list[Batch]
+    superlm: SuperLM,
+    students: list[Architecture],
+    teacher: Teacher,
+    text: HeldOutText,
+    batches: int,
 ) -> None:
     """Score students in every way and print a row."""
-    whole, encoder = load_elastic(superlm), teacher_encoder(teacher)
+    whole, measured = load_elastic(superlm), measured_teacher(teacher)
+    objective = objective_of(superlm.spec)
     seconds: dict[str, float] = defaultdict(float)
     slices = {}
     for student in students:
         start = time.process_time()
         slices[student] = alone(superlm, student)
-        for way in (RELATIONS, OUTPUTS, OFFICIAL):
+        for way in (CACHED, OFFICIAL):
             seconds[way] += time.process_time() - start
-    worst = 0.0
-    for batch in batches:
+    worst, tokens = 0.0, 0
+    for number in range(min(batches, len(text.own))):
+        by_vocab = {vocab: [found[number]] for vocab, found in text.by_vocab.items()}
+        one = HeldOutText([text.own[number]], by_vocab)
         start = time.process_time()
-        shared = evaluate_students(
-            whole, students, encoder, teacher.architecture, [batch], OBJECTIVE
-        )
+        shared = evaluate_students(whole, students, measured, one, objective)
         seconds[SHARED] += time.process_time() - start
-        worst = max(worst, run_alone(slices, encoder, teacher, batch, shared, seconds))
+        worst = max(worst, run_alone(slices, measured, one, objective, shared, seconds))
+        tokens += one.tokens
     ratios = [
-        f"{seconds[way]:.1f} s, {seconds[way] / seconds[SHARED]:.1f}x"
-        for way in (RELATIONS, OUTPUTS, OFFICIAL)
+        f"{seconds[way]:.1f} s, {seconds[way] / seconds[SHARED]:.1f}x" for way in (CACHED, OFFICIAL)
     ]
     print(
-        f"| {superlm.spec.reference} | {len(students)} | {seconds[SHARED]:.1f} | "
+        f"| {superlm.spec.reference} | {len(students)} | {tokens:,} | {seconds[SHARED]:.1f} | "
         f"{' | '.join(ratios)} | {worst:.1e} |",
         flush=True,
     )
 
 
 def alone(superlm: SuperLM, student: Architecture) -> ElasticEncoder:
-    """A student sliced out of its bundle."""
+    """A student sliced out of its bundle, with its map."""
     layers = {student.layers: tuple(range(student.layers))}
-    encoder = ElasticEncoder(slice_student(superlm, student), superlm.spec.encoder, layers)
+    tensors = slice_student(superlm, student)
+    for name, tensor in (slice_map(superlm, student) or {}).items():
+        tensors[f"{map_name(student)}.{name.removeprefix('linear.')}"] = tensor
+    encoder = ElasticEncoder(tensors, superlm.spec.encoder, layers)
     return encoder.requires_grad_(False).eval()
 
 
 @torch.inference_mode()
 def run_alone(
     slices: dict[Architecture, ElasticEncoder],
-    encoder: ElasticEncoder,
-    teacher: Teacher,
-    batch: Batch,
+    teacher: MeasuredTeacher,
+    text: HeldOutText,
+    objective: ObjectiveSettings,
     shared: dict[Architecture, Signals],
     seconds: dict[str, float],
 ) -> float:
     """Run every slice by itself and add up the seconds of each way; the largest difference."""
-    given, worst = (batch.input_ids, batch.attention_mask), 0.0
+    (own,), worst = text.own, 0.0
     for student, sliced in slices.items():
-        times = [time.process_time()]
-        outputs = encoder(*given, teacher.architecture)
-        times.append(time.process_time())
-        target = make_target(OBJECTIVE, [outputs], batch.attention_mask)
-        times.append(time.process_time())
-        found = losses(OBJECTIVE, [sliced(*given, student)], target, batch.attention_mask)
-        times.append(time.process_time())
-        run, prepare, compare = (b - a for a, b in pairwise(times))
-        first = student == next(iter(slices))  # of what is cached, the first one pays
-        seconds[OFFICIAL] += run + prepare + compare
-        seconds[OUTPUTS] += prepare + compare + run * first
-        seconds[RELATIONS] += compare + (run + prepare) * first
-        for here, there in (
-            (shared[student].relation_loss, found.relation.item()),
-            (shared[student].similarity_loss, found.similarity.item()),
-        ):
-            worst = max(worst, abs(here - there) / there)
+        (batch,) = text.by_vocab[student.vocab]
+        start = time.process_time()
+        wanted = teacher.encoder.vectors(
+            own.input_ids, own.attention_mask, teacher.architecture, teacher.pooling
+        )
+        target = SentenceComparison(wanted, objective.temperature, NEIGHBOURS)
+        prepared = time.process_time()
+        vectors = sliced.vectors(batch.input_ids, batch.attention_mask, student, teacher.pooling)
+        found = target.compare(vectors, in_teacher_space=True)
+        done = time.process_time()
+        seconds[OFFICIAL] += done - start
+        seconds[CACHED] += done - prepared
+        if student == next(iter(slices)):  # of what is cached, the first one pays
+            seconds[CACHED] += prepared - start
+        distance = shared[student].vector_distance
+        assert distance is not None
+        worst = max(worst, abs(distance - found["vector_distance"]))
     return worst
 
 
@@ -178,9 +188,8 @@ def made_up_entries() -> list[Entry]:
             f"made-up-{space.name}@1",
             Candidate.build(
                 student,
-                space,
-                BERT_BASE_ENCODER,
-                BERT_BASE.heads,
+                space.name,
+                cost(student, BERT_BASE_ENCODER, BERT_BASE.heads),
                 Signals.model_validate({name: rng.random() for name in names}),
             ),
             teacher,

@@ -1,20 +1,6 @@
-"""What the benchmarks share: the students they look at, and STS-B straight from a SuperLM."""
+"""What the benchmarks share: the students they look at."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
-
-from autodistil.downstream.embedder import PoolingEmbedder
-from autodistil.downstream.task_data import read_stsb
-from autodistil.downstream.zero_shot import stsb_spearman
-from autodistil.models.elastic import ElasticEncoder, LayerOutput
-from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import Architecture, SubSpace
-
-Scorer = Callable[[ElasticEncoder, Architecture], float]
-"""STS-B dev of a student of a SuperLM."""
 
 
 def three(space: SubSpace) -> list[Architecture]:
@@ -28,25 +14,3 @@ def three(space: SubSpace) -> list[Architecture]:
         if (student.layers, student.hidden, student.intermediate) == (layers, hidden, intermediate)
     ]
     return [space.smallest, same[len(same) // 2], space.largest]
-
-
-def student_embedder(
-    superlm: ElasticEncoder, student: Architecture, tokenizer: PreTrainedTokenizerBase
-) -> PoolingEmbedder:
-    """Sentence vectors of a student in place, without extraction."""
-
-    def hidden_states(tokens: Mapping[str, Tensor]) -> Tensor:
-        output: LayerOutput = superlm(tokens["input_ids"], tokens["attention_mask"], student)
-        return output.hidden
-
-    return PoolingEmbedder(hidden_states, tokenizer)
-
-
-def stsb_scorer(teacher: Teacher, data: Path) -> Scorer:
-    """A function that scores a student in place, without extraction, on STS-B dev."""
-    pairs = read_stsb(data)
-
-    def score(superlm: ElasticEncoder, student: Architecture) -> float:
-        return stsb_spearman(student_embedder(superlm, student, teacher.tokenizer), pairs)
-
-    return score

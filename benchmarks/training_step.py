@@ -1,9 +1,10 @@
 """A training step against the sum of its bare parts, in one run: a Markdown table.
 
-Bare parts: the teacher's forward, and for each student of the step its forward and the backward of
-a plain sum. What is left is the step's own: the batch, the losses, clipping, the optimizer. Parts
-and step take turns on the same batches, so that noise of the machine meets both. Run by
-`make bench-train`.
+Bare parts: for each student of the step its forward on its own batch and the backward of a plain
+sum. What is left is the step's own: reading the batches, the vectors and the losses, clipping, the
+optimizer. Each step runs twice: the first time, the teacher's vectors of its passages are worked
+out; later passes over a text find them. Parts and step take turns on the same batches, so that
+noise of the machine meets both. Run by `make bench-train`.
 """
 
 import argparse
@@ -18,15 +19,20 @@ from pathlib import Path
 
 import torch
 
-from autodistil.models.elastic import ElasticEncoder
-from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.models.teacher import Teacher, load_teacher, trim_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.partition import partition
-from autodistil.text.corpus import Batch, tokenize_corpus
-from autodistil.training.settings import StartSettings, TrainingSettings
-from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
+from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.text.corpus import Batch
+from autodistil.text.mixed_sources import open_corpus
+from autodistil.text.vocabulary_texts import read_texts
+from autodistil.training.precision import uses_bf16
+from autodistil.training.settings import EMBEDDER_DEFAULTS, StartSettings, TrainingSettings
+from autodistil.training.start import load_or_cut
 from autodistil.training.training import Trainer
+
+LENGTHS = (32, 128)
+SPACES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.space.json"))
+PLAIN = StartSettings(least_squares=False, layers="spaced", calibration_batches=1)
 
 
 def main() -> None:
@@ -34,64 +40,83 @@ def main() -> None:
     quiet_transformers()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", required=True)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", nargs="+", required=True)
+    parser.add_argument("--spaces", type=Path, nargs="+", default=SPACES)
     parser.add_argument("--cache", type=Path, default=Path("build/corpus"))
     parser.add_argument("--steps", type=int, default=8)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     teacher = load_teacher(arguments.teacher)
-    text = tokenize_corpus(arguments.corpus, teacher.tokenizer, arguments.cache).train
-    print("| sub-space | row length | step s | bare parts s | ratio (median of the steps') |")
-    print("|---|---|---|---|---|")
-    plain = StartSettings(least_squares=False, layers="spaced")
-    for space in partition(teacher.architecture):
-        start = cut_superlm(teacher, space, calibration_batches(text, 0, 1), plain)
-        for length in (32, 128):
-            settings = TrainingSettings(
-                tokens=10**9, lengths=(length,), length_weights=(1.0,), start=plain
-            )
+    if teacher.embedding is None:
+        parser.error("the teacher must be a sentence embedder")
+    print(
+        "| sub-space | passages of up to | step s | bare parts s | ratio (median of the steps') | "
+        "with the teacher's vectors to work out |"
+    )
+    print("|---|---|---|---|---|---|")
+    for path in arguments.spaces:
+        space = SubSpace.model_validate_json(path.read_text())
+        for length in LENGTHS:
             with tempfile.TemporaryDirectory() as folder:
-                trainer = Trainer(teacher, space, start, text, settings, Path(folder))
-                report(space.name, length, teacher, trainer, arguments.steps)
+                trainer = make_trainer(teacher, space, length, arguments, Path(folder))
+                report(space.name, length, trainer, arguments.steps)
     print(f"\n{platform.machine()}, 1 thread, {os.cpu_count()} cores, {datetime.date.today()}")
 
 
-def report(name: str, length: int, teacher: Teacher, trainer: Trainer, steps: int) -> None:
+def make_trainer(
+    teacher: Teacher, space: SubSpace, length: int, arguments: argparse.Namespace, folder: Path
+) -> Trainer:
+    """A training from a plain cut, in passages of one length."""
+    source = open_corpus(arguments.corpus)
+    texts = read_texts(source, teacher.tokenizer, space.vocab, arguments.cache)
+    settings = TrainingSettings.model_validate(
+        {
+            **EMBEDDER_DEFAULTS,
+            "tokens": 10**9,
+            "lengths": (length,),
+            "length_weights": (1.0,),
+            "start": PLAIN,
+        }
+    )
+    cut_from = trim_teacher(teacher, texts.kept, texts.tokenizer) if texts.kept else teacher
+    start = load_or_cut(folder / "start", "", cut_from, space, texts.largest.train, PLAIN)
+    return Trainer(teacher, space, start, texts, settings, folder)
+
+
+def report(name: str, length: int, trainer: Trainer, steps: int) -> None:
     """Time steps and their parts in turn, and print a row."""
-    encoder = teacher_encoder(teacher)
-    whole, parts = [], []
+    new, known, parts = [], [], []
     for number in range(steps + 1):
-        batch = trainer.sampler.batch(trainer.step)
-        apart = run_teacher(encoder, teacher, batch)
-        for student in trainer.sampler.students(trainer.step):
-            apart += run_student(trainer, student, batch)
+        step = trainer.step
+        apart = 0.0
+        for task in trainer.sampler.tasks(step):
+            for student in task.students:
+                batch = trainer.sampler.read(task.passages, student.vocab)
+                apart += run_student(trainer, student, batch)
         trainer.superlm.zero_grad(set_to_none=False)
-        together = seconds(trainer.train_step)
+        first = seconds(trainer.train_step)
+        trainer.step = step
+        again = seconds(trainer.train_step)
         if number:  # the first of each warms up
-            whole.append(together)
+            new.append(first)
+            known.append(again)
             parts.append(apart)
-    ratio = statistics.median(a / b for a, b in zip(whole, parts, strict=True))
+    ratio = statistics.median(a / b for a, b in zip(known, parts, strict=True))
     print(
-        f"| {name} | {length} | {statistics.median(whole):.2f} | {statistics.median(parts):.2f} "
-        f"| {ratio:.2f} |",
+        f"| {name} | {length} | {statistics.median(known):.2f} | {statistics.median(parts):.2f} "
+        f"| {ratio:.2f} | {statistics.median(new):.2f} s |",
         flush=True,
     )
 
 
-def run_teacher(encoder: ElasticEncoder, teacher: Teacher, batch: Batch) -> float:
-    """Seconds of the teacher's bare forward."""
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        return seconds(lambda: encoder(batch.input_ids, batch.attention_mask, teacher.architecture))
-
-
 def run_student(trainer: Trainer, student: Architecture, batch: Batch) -> float:
     """Seconds of a student's bare forward and backward, its loss a plain sum."""
+    bf16 = uses_bf16("auto", batch.input_ids.device)
 
     def run() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = trainer.superlm(batch.input_ids, batch.attention_mask, student)
-        summed = output.hidden.sum() + output.queries.sum() + output.keys.sum()
-        torch.autograd.backward(summed + output.values.sum())
+        torch.autograd.backward(output.hidden.sum())
 
     return seconds(run)
 

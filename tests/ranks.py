@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import pytest
-import torch
 from scipy.stats import rankdata
 
 from autodistil.evaluation.comparison import sentence_pairs
-from autodistil.evaluation.evaluation import NEIGHBOURS
+from autodistil.evaluation.held_out_text import NEIGHBOURS
 from autodistil.text.corpus import Batch
 
 FEW = 5
@@ -56,7 +55,7 @@ def rank_tolerance(batches: Sequence[Batch], neighbours: int = NEIGHBOURS) -> fl
     """How far agreements on some batches may be apart, a mean over them as they are."""
     moved = 0.0
     for batch in batches:
-        kinds = sentence_pairs(torch.arange(len(batch.input_ids)), neighbours)
+        kinds = sentence_pairs(len(batch.input_ids), neighbours)
         counts = [len(pairs[0]) for pairs in kinds if len(pairs[0]) > 1]
         moved += max(map(moved_by_swaps, counts), default=0.0)
     return moved / len(batches)

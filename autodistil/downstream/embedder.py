@@ -59,14 +59,14 @@ def open_embedder(folder: Path) -> Embedder:
 
 
 class PoolingEmbedder:
-    """Mean-pooled hidden states of any model, in batches of texts of about one length.
+    """Pooled hidden states of any model, in batches of texts of about one length.
 
     Args:
         hidden_states: From what the tokenizer made of a batch, `input_ids` and `attention_mask` of
             [batch, tokens] among it, to [batch, tokens, hidden].
         tokenizer: The model's.
         max_length: Tokens of a text; the rest is cut off.
-        modules: What comes before the tokenizer and after the pooling; None: nothing.
+        modules: What comes before the tokenizer and after the encoder; None: the mean alone.
         batch_size: Texts of a batch.
     """
 
@@ -119,8 +119,7 @@ class PoolingEmbedder:
         from autodistil.models.sentence_vectors import mean_pool
 
         batch = self._tokenizer.pad(rows, return_tensors="pt")
-        pooled = mean_pool(self._hidden_states(batch), batch["attention_mask"])
-        for step in self._modules.after if self._modules else ():
-            pooled = step(pooled)
-        vectors: Vectors = pooled.float().numpy()
+        hidden, mask = self._hidden_states(batch), batch["attention_mask"]
+        made = self._modules.vectors(hidden, mask) if self._modules else mean_pool(hidden, mask)
+        vectors: Vectors = made.float().numpy()
         return vectors

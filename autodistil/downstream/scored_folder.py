@@ -1,6 +1,7 @@
 """Hash and costs of whatever can be scored: encoders with what follows them, and static tables."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from autodistil.downstream.scores import Role, ScoredModel
@@ -24,22 +25,23 @@ def describe_model(name: str, folder: Path, role: Role) -> ScoredModel:
         InvalidInput: There is no usable model in the folder.
     """
     modules = read_modules(folder)
-    macs: int | None
-    params: int | None
-    if modules.static:
-        macs, params = 0, StaticTable.load(modules.encoder).table.size
-        own = [modules.encoder / name for name in ("model.safetensors", "tokenizer.json")]
-        sha256 = _hash(folder, [*own, *modules.files], "")
-    else:
-        facts = read_facts(modules.encoder)
-        macs, params, sha256 = facts.macs, facts.params, facts.sha256
-        if modules.after:
-            sha256 = _hash(folder, modules.files, sha256)
-    return ScoredModel(name=name, role=role, sha256=sha256, macs=macs, params=params)
+    if not modules.static:
+        facts = read_facts(folder)
+        return ScoredModel(
+            name=name, role=role, sha256=facts.sha256, macs=facts.macs, params=facts.params
+        )
+    own = [modules.encoder / name for name in ("model.safetensors", "tokenizer.json")]
+    return ScoredModel(
+        name=name,
+        role=role,
+        sha256=_hash(folder, [*own, *modules.files]),
+        macs=0,
+        params=StaticTable.load(modules.encoder).table.size,
+    )
 
 
-def _hash(folder: Path, files: "list[Path] | tuple[Path, ...]", start: str) -> str:
-    digest = hashlib.sha256(start.encode())
+def _hash(folder: Path, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
+from autodistil.models.module_list import MODULES, list_modules
+from autodistil.spaces.embedding import Pooling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +33,7 @@ class SentenceModules:
         max_length: Tokens of a text, [CLS] and [SEP] included; None: the folder does not say.
         lower_case: Whether texts are lower-cased before they are tokenized.
         prompt: Goes before every text; empty as a rule.
+        pooling: How token vectors become one.
         after: From pooled to final vectors, step by step, [texts, width] to [texts, width].
         files: What was read, apart from the encoder's own files.
     """
@@ -40,29 +43,47 @@ class SentenceModules:
     max_length: int | None
     lower_case: bool
     prompt: str
+    pooling: Pooling
     after: "tuple[Callable[[Tensor], Tensor], ...]"
     files: tuple[Path, ...]
+
+    def vectors(self, hidden: "Tensor", attention_mask: "Tensor") -> "Tensor":
+        """Sentence vectors of an encoder's token vectors.
+
+        Args:
+            hidden: [texts, tokens, hidden].
+            attention_mask: 1 for tokens, 0 for padding, [texts, tokens].
+
+        Returns:
+            [texts, width], in fp32.
+        """
+        from autodistil.models.sentence_vectors import pool
+
+        vectors = pool(hidden, attention_mask, self.pooling)
+        for step in self.after:
+            vectors = step(vectors)
+        return vectors
 
 
 def read_modules(folder: Path) -> SentenceModules:
     """Read `modules.json` and the files that it names.
 
-    A folder without that file is an encoder whose vectors are averaged, as by `1_Pooling` if that
-    is there.
+    A folder without that file is an encoder whose vectors are pooled as `1_Pooling` says if that is
+    there, and averaged if not.
 
     Raises:
         InvalidInput: A file is damaged, or the folder does something that is not supported here.
     """
-    listed = folder / "modules.json"
-    if not listed.is_file():
-        pooling = folder / "1_Pooling" / "config.json"
-        if pooling.is_file():
-            _check_pooling(pooling)
+    listed, modules = folder / MODULES, list_modules(folder)
+    pooling = Pooling.MEAN
+    if not modules:
+        if (folder / "1_Pooling" / "config.json").is_file():
+            pooling = _read_pooling(folder / "1_Pooling" / "config.json")
         own = _encoder_settings(folder)
-        return SentenceModules(folder, False, *own, prompt="", after=(), files=())
+        return SentenceModules(folder, False, *own, prompt="", pooling=pooling, after=(), files=())
     after: list[Callable[[Tensor], Tensor]] = []
     files = [listed]
-    first, *rest = _listed_modules(folder)
+    first, *rest = modules
     if first.kind not in ("Transformer", "StaticEmbedding"):
         raise InvalidInput(f"{listed}: the first module is {first.kind}, not a Transformer.")
     static = first.kind == "StaticEmbedding"
@@ -71,7 +92,7 @@ def read_modules(folder: Path) -> SentenceModules:
         raise InvalidInput(f"{listed}: exactly one Pooling must follow the Transformer.")
     for module in rest:
         if module.kind == "Pooling":
-            _check_pooling(module.folder / "config.json")
+            pooling = _read_pooling(module.folder / "config.json")
         elif module.kind == "Dense":
             after.append(_read_dense(module.folder))
         elif module.kind == "Normalize":
@@ -86,31 +107,8 @@ def read_modules(folder: Path) -> SentenceModules:
     prompt = _default_prompt(folder / "config_sentence_transformers.json")
     max_length, lower_case = _encoder_settings(first.folder)
     return SentenceModules(
-        first.folder, static, max_length, lower_case, prompt, tuple(after), tuple(files)
+        first.folder, static, max_length, lower_case, prompt, pooling, tuple(after), tuple(files)
     )
-
-
-@dataclass(frozen=True)
-class _Module:
-    kind: str
-    folder: Path
-
-
-def _listed_modules(folder: Path) -> list[_Module]:
-    path = folder / "modules.json"
-    entries = _read_json(path)
-    modules = []
-    try:
-        for entry in sorted(entries, key=lambda entry: int(entry["idx"])):
-            place = folder / str(entry["path"])
-            if not place.resolve().is_relative_to(folder.resolve()):
-                raise InvalidInput(f"{path}: the path {entry['path']!r} leads out of the folder.")
-            modules.append(_Module(str(entry["type"]).rpartition(".")[2], place))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{path}: not a list of modules with idx, path and type.") from error
-    if not modules:
-        raise InvalidInput(f"{path}: lists no modules.")
-    return modules
 
 
 def _read_json(path: Path) -> Any:
@@ -150,7 +148,7 @@ def _default_prompt(path: Path) -> str:
     return str(prompts[name])
 
 
-def _check_pooling(path: Path) -> None:
+def _read_pooling(path: Path) -> Pooling:
     config = _read_object(path)
     modes = config.get("pooling_mode")
     if modes is None:
@@ -160,12 +158,14 @@ def _check_pooling(path: Path) -> None:
             if key.startswith(_LEGACY_POOLING) and value is True
         ]
     modes = [modes] if isinstance(modes, str) else list(modes) or ["mean"]
-    if modes != ["mean"]:
+    if modes not in ([Pooling.MEAN], [Pooling.CLS]):
         raise InvalidInput(
-            f"{path}: pooling by {' and '.join(map(str, modes))} is not supported; mean is."
+            f"{path}: pooling by {' and '.join(map(str, modes))} is not supported; mean and cls "
+            "are, one alone."
         )
     if config.get("include_prompt") is False:
         raise InvalidInput(f"{path}: pooling that leaves out the prompt is not supported.")
+    return Pooling(modes[0])
 
 
 def _read_dense(folder: Path) -> "Callable[[Tensor], Tensor]":

@@ -10,6 +10,9 @@ from autodistil.evaluation.signals import Correlation, Loss, Signals
 from autodistil.spaces.architecture import Architecture, Depth, Size
 from autodistil.spaces.cost import Cost
 
+_NEEDED = ("similarity_loss", "neighbour_agreement", "stranger_agreement")
+"""The signals that every teacher's students have."""
+
 
 class Candidate(BaseModel):
     """One row of a candidate table. The same row stands in bundles, in the API, and in the CLI.
@@ -50,7 +53,7 @@ class Candidate(BaseModel):
     @property
     def quality(self) -> float | None:
         """About the share of the teacher's score that it keeps; None before evaluation."""
-        if self.similarity_loss is None or self.neighbour_agreement is None:
+        if any(getattr(self, name) is None for name in _NEEDED):
             return None
         # It has the fields of both; to build them would take most of the time of a search.
         return estimate_quality(cast(Signals, self), cast(Cost, self))
@@ -76,8 +79,7 @@ class Candidate(BaseModel):
     def signals(self) -> Signals | None:
         """Its held-out signals; None before evaluation, or if some of them are missing."""
         found = {name: getattr(self, name) for name in Signals.model_fields}
-        needed = ("similarity_loss", "neighbour_agreement", "stranger_agreement")
-        return None if any(found[name] is None for name in needed) else Signals(**found)
+        return None if any(found[name] is None for name in _NEEDED) else Signals(**found)
 
     def score(self, by: Score) -> float | None:
         """What a search maximises; None if the candidate was not evaluated for it."""

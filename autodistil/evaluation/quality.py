@@ -16,8 +16,8 @@ from autodistil.spaces.cost import Cost
 class Score(StrEnum):
     """What a search maximises.
 
-    `quality`: the estimate of this module. `loss`: the negative held-out loss, of what was trained.
-    `params`: the number of parameters.
+    `quality`: the estimate of this module. `loss`: the negative of how far the student
+    is from what it was trained to match, see `Signals.loss`. `params`: the number of parameters.
     """
 
     QUALITY = "quality"

@@ -1,19 +1,16 @@
-"""A student's tensors as a `transformers` folder, and the proof that it computes the same."""
+"""A student's tensors as a `transformers` folder, and the folder as an archive."""
 
 import io
 import shutil
 import tarfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isal import igzip
 
-from autodistil.errors import ParityFailure
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.model_card import model_card
-from autodistil.extraction.receipt import Parity
 from autodistil.extraction.sentence_files import write_json, write_sentence_modules
 from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.spec import FileEntry
@@ -24,9 +21,6 @@ from autodistil.superlm.tokenizers import write_tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autodistil.models.elastic import ElasticEncoder
-
-PARITY_TOLERANCE = 1e-5
 _MODEL_FILE = "modeling_student.py"
 
 
@@ -111,91 +105,6 @@ def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str
             },
         }
     return config
-
-
-def check_parity(
-    superlm: SuperLM,
-    architecture: Architecture,
-    folder: Path,
-    reference: "ElasticEncoder",
-    seed: int = 0,
-) -> Parity:
-    """Load the exported folder as a user would and compare it with the SuperLM.
-
-    Args:
-        superlm: The SuperLM.
-        architecture: The student.
-        folder: The exported folder.
-        reference: The whole SuperLM, from `load_elastic`.
-        seed: Of the random token ids.
-
-    Raises:
-        ParityFailure: Weights are missing, left over, or give another last hidden state.
-    """
-    import torch
-    from transformers import AutoModel
-
-    from autodistil.models.student_model import StudentModel
-
-    loader: Any = AutoModel if architecture.stock else StudentModel
-    try:
-        model, info = loader.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
-        raise ParityFailure(f"{architecture.name} does not load: {error}") from error
-    wrong = {kind: sorted(names) for kind, names in info.items() if names}
-    if wrong:
-        raise ParityFailure(f"Loading {architecture.name} reports {wrong}.")
-    model.eval()
-    run = torch.inference_mode()(lambda ids, mask: model(ids, attention_mask=mask)[0])
-    return compare_with_superlm(run, superlm, architecture, reference, PARITY_TOLERANCE, seed)
-
-
-def compare_with_superlm(
-    run: "Callable[[Tensor, Tensor], Tensor]",
-    superlm: SuperLM,
-    architecture: Architecture,
-    reference: "ElasticEncoder",
-    tolerance: float,
-    seed: int = 0,
-) -> Parity:
-    """Compare what an exported student computes with what the SuperLM computes.
-
-    Args:
-        run: The student: token ids and attention mask, [batch, tokens] each, to the last hidden
-            state, [batch, tokens, hidden].
-        superlm: The SuperLM.
-        architecture: The student.
-        reference: The whole SuperLM, from `load_elastic`.
-        tolerance: Largest difference of a value that is allowed.
-        seed: Of the random token ids.
-
-    Raises:
-        ParityFailure: The two differ by more.
-    """
-    import torch
-
-    encoder = superlm.spec.encoder
-    length = min(64, encoder.max_position_embeddings)
-    generator = torch.Generator().manual_seed(seed)
-    vocab = architecture.vocab or encoder.vocab_size
-    ids = torch.randint(vocab, (4, length), generator=generator)
-    mask = torch.ones_like(ids)
-    for row in range(1, len(ids)):  # padding of several lengths
-        mask[row, length * (4 - row) // 4 :] = 0
-    exported = run(ids, mask)
-    with torch.inference_mode():
-        wanted = reference(ids, mask, architecture).hidden
-    difference = float((exported - wanted)[mask.bool()].abs().max())
-    if not difference <= tolerance:
-        raise ParityFailure(
-            f"The last hidden state of {architecture.name} differs by {difference:.3g} "
-            f"from the SuperLM's; at most {tolerance:g} is allowed."
-        )
-    return Parity(
-        max_abs_difference=difference, tolerance=tolerance, tokens=int(mask.sum()), seed=seed
-    )
 
 
 def pack(folder: Path, archive: Path) -> None:

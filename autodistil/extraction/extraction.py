@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.signals import Signals
-from autodistil.extraction.export import check_parity, export_transformers
+from autodistil.extraction.export import export_transformers
 from autodistil.extraction.onnx_graph import ONNX_FILE, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity
+from autodistil.extraction.parity import check_parity
 from autodistil.extraction.receipt import Receipt, SentenceVectors
 from autodistil.search.budget import Budget
 from autodistil.spaces.embedding import Vectors
@@ -62,7 +63,7 @@ def extract_student(
         files[ONNX_FILE] = FileEntry.of(folder / ONNX_FILE)
     on_phase("verifying")
     reference = _reference(superlm)
-    parity = check_parity(superlm, architecture, folder, reference)
+    parity = check_parity(superlm, architecture, folder, reference, vectors)
     onnx_parity = check_onnx_parity(superlm, architecture, folder, reference) if with_onnx else None
     return Receipt(
         superlm=superlm.spec.reference,
@@ -71,7 +72,7 @@ def extract_student(
         architecture=architecture,
         sub_space=candidate.sub_space,
         stock=candidate.stock,
-        cost=candidate.cost,
+        cost=superlm.spec.cost_of(architecture, mapped=to_teacher is not None),
         budget=budget.model_dump(mode="json", exclude_none=True) if budget else None,
         limits=limits or {},
         **{name: getattr(candidate, name) for name in Signals.model_fields},

@@ -13,7 +13,8 @@ def model_card(superlm: SuperLM, candidate: Candidate, mapped: bool) -> str:
         candidate: The student.
         mapped: Whether it has its map to the teacher's width.
     """
-    spec, student, own = superlm.spec, candidate.architecture, candidate.cost
+    spec, student = superlm.spec, candidate.architecture
+    own = spec.cost_of(student, mapped)
     whole = spec.teacher_cost
     compared = [  # what is compared, of the student, and of the teacher
         (

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
-from autodistil.extraction.export import compare_with_superlm
 from autodistil.extraction.onnx_graph import ONNX_FILE
+from autodistil.extraction.parity import compare_with_superlm
 from autodistil.extraction.receipt import Parity
 from autodistil.optional import import_optional
 from autodistil.spaces.architecture import Architecture

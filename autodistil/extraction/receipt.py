@@ -21,6 +21,8 @@ class Parity(BaseModel):
         tolerance: What was allowed.
         tokens: Tokens compared, padding not counted.
         seed: Of the random token ids.
+        vectors_max_abs_difference: Largest difference of a value of the sentence vectors, which the
+            student's own files make; null if its teacher is no sentence embedder, and of ONNX.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +31,7 @@ class Parity(BaseModel):
     tolerance: float
     tokens: int
     seed: int
+    vectors_max_abs_difference: float | None = None
 
 
 class Miss(BaseModel):

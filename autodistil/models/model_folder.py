@@ -2,11 +2,16 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from autodistil.errors import InvalidInput, UnsupportedTeacher
+from autodistil.models.module_list import list_modules
 from autodistil.models.sentence_folder import read_pooling
 from autodistil.models.teacher import read_sizes
 from autodistil.spaces.architecture import Architecture
@@ -41,9 +46,9 @@ class ModelFacts:
     """What is known of a model without loading it.
 
     Attributes:
-        sha256: Hash of its config, tokenizer, and weights.
+        sha256: Hash of its config, tokenizer, weights, and sentence modules.
         macs: Exact MACs of the encoder at 128 tokens; None where it is no BERT.
-        params: Parameters, pooler included; None where it is no BERT.
+        params: Parameters, pooler and map to another width included; None where it is no BERT.
     """
 
     sha256: str
@@ -81,24 +86,44 @@ def load_folder(folder: Path) -> LoadedModel:
 
 
 def read_facts(folder: Path) -> ModelFacts:
-    """Hash and costs of the model in a folder.
+    """Hash and costs of the model in a folder, and of the sentence modules that follow it.
 
     Raises:
-        InvalidInput: There is no model in the folder.
+        InvalidInput: There is no model in the folder, or a module cannot be read.
     """
-    config = read_config(folder)
+    modules = list_modules(folder)
+    encoder_folder = modules[0].folder if modules else folder
+    config = read_config(encoder_folder)
+    sha256 = _hash(folder, {folder, folder / "1_Pooling", *(module.folder for module in modules)})
+    try:
+        architecture, encoder = _read_sizes(config)
+    except UnsupportedTeacher:
+        return ModelFacts(sha256, None, None)
+    counted = cost(architecture, encoder, architecture.heads)
+    maps = sum(_values(module.folder) for module in modules if module.kind == "Dense")
+    return ModelFacts(sha256, counted.macs, counted.params + maps)
+
+
+def _hash(folder: Path, folders: Iterable[Path]) -> str:
+    """Hash of the models' files in a folder and in those of its modules."""
     digest = hashlib.sha256()
-    for path in sorted((*folder.iterdir(), folder / "1_Pooling" / "config.json")):
+    found = {path for place in folders if place.is_dir() for path in place.iterdir()}
+    for path in sorted(found):
         # The receipt names the day; the same student extracted again is the same model.
         if path.suffix in _MODEL_FILES and path.name != "receipt.json" and path.is_file():
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _values(folder: Path) -> int:
+    """How many values the weights in a module's folder have."""
+    path = folder / "model.safetensors"
     try:
-        architecture, encoder = _read_sizes(config)
-    except UnsupportedTeacher:
-        return ModelFacts(digest.hexdigest(), None, None)
-    counted = cost(architecture, encoder, architecture.heads)
-    return ModelFacts(digest.hexdigest(), counted.macs, counted.params)
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{path} holds no weights of a Dense module: {error}") from error
 
 
 def _read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:

@@ -12,7 +12,7 @@ from autodistil.search.search import Entry
 
 _LABELS = {
     Score.QUALITY: "quality: estimated share of the teacher's score",
-    Score.LOSS: "-(relation + similarity loss)",
+    Score.LOSS: "-(held-out loss)",
     Score.PARAMS: "parameters",
 }
 

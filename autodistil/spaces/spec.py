@@ -184,13 +184,18 @@ class SuperLMSpec(_Strict):
         teacher = self.teacher.architecture
         return cost(teacher, self.encoder, teacher.heads)
 
-    def cost_of(self, architecture: Architecture) -> Cost:
-        """What a student costs."""
+    def cost_of(self, architecture: Architecture, mapped: bool = True) -> Cost:
+        """What a student costs.
+
+        Args:
+            architecture: The student.
+            mapped: Whether it has its map to the teacher's width, where there is one.
+        """
         per_text = self.tokens_per_text.get(architecture.vocab or 0, 1.0)
         return cost(
             architecture,
             self.encoder,
             self.teacher.architecture.heads,
             text_length(per_text),
-            self.map_width,
+            self.map_width if mapped else None,
         )

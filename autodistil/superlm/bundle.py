@@ -179,11 +179,20 @@ def _read_candidates(folder: Path, spec: SuperLMSpec) -> list[Candidate]:
             raise InvalidBundle(
                 f"{CANDIDATES}: {candidate.architecture.name} names another sub-space."
             )
-        if candidate.signals is None:
+        if not _measured(candidate, spec):
             raise InvalidBundle(
                 f"{CANDIDATES}: {candidate.architecture.name} lacks held-out signals."
             )
     return candidates
+
+
+def _measured(candidate: Candidate, spec: SuperLMSpec) -> bool:
+    """Whether a candidate has the signals that the students of such a teacher have."""
+    if candidate.signals is None:
+        return False
+    if spec.teacher.embedding is not None:
+        return candidate.vector_distance is not None
+    return None not in (candidate.relation_loss, candidate.hidden_relation_loss)
 
 
 def _check_tokenizer(folder: Path) -> None:

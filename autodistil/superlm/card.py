@@ -21,6 +21,7 @@ _COLUMNS = {
     "distance": "vector_distance",
     "relation loss": "relation_loss",
 }
+"""Columns of the table; those that no student has a value of are left out."""
 
 
 def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
@@ -35,7 +36,14 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
     on_front = {axis: pareto_front(entries, axis) for axis in _AXES}
     chosen = [entry for entry in entries if any(entry in front for front in on_front.values())]
     chosen.sort(key=lambda entry: (entry.candidate.macs, entry.candidate.params))
-    head = [*_COLUMNS, "cheapest of its quality by"]
+    rows = [entry.row() for entry in chosen]
+    columns = {
+        title: key for title, key in _COLUMNS.items() if any(row[key] is not None for row in rows)
+    }
+    head = [*columns, "cheapest of its quality by"]
+    text = "128 tokens"
+    if space.vocab:
+        text = "a text that has 128 tokens in the teacher's vocabulary"
     lines = [
         f"# {spec.reference}",
         f"A SuperLM of autodistil: {len(candidates)} students of `{teacher.name}` in the sub-space "
@@ -43,11 +51,11 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         "",
         f"- Layers {_list(space.layers)}; hidden {_list(space.hidden)}; heads "
         f"{_list(sorted({c.heads for c in candidates}))} of {space.head_width}; FFN "
-        f"{_list(space.ffn_percent)} % of hidden.",
+        f"{_list(space.ffn_percent)} % of hidden"
+        f"{f'; {_list(space.vocab)} tokens' if space.vocab else ''}.",
         f"- Trained on {provenance.tokens_seen:,} tokens, scored on {provenance.held_out_tokens:,} "
         "held-out tokens.",
-        "- MACs are those of the encoder's layers for a text of 128 of the teacher's tokens; bytes "
-        "those of the fp32 weights; distance is 1 - cosine to the teacher's sentence vectors.",
+        f"- MACs are those of the encoder's layers for {text}; bytes those of the fp32 weights.",
         "- Quality is a label-free estimate of the share of the teacher's score that a student "
         "keeps. It is calibrated on all-MiniLM-L6-v2; for another teacher only the order counts.",
         "",
@@ -56,11 +64,10 @@ def bundle_card(spec: SuperLMSpec, candidates: Sequence[Candidate]) -> str:
         "good for less.",
         "",
         f"| {' | '.join(head)} |",
-        "|" + "---:|" * len(_COLUMNS) + "---|",
+        "|" + "---:|" * len(columns) + "---|",
     ]
-    for entry in chosen:
-        row = entry.row()
-        cells = [_cell(row[key]) for key in _COLUMNS.values()]
+    for entry, row in zip(chosen, rows, strict=True):
+        cells = [_cell(row[key]) for key in columns.values()]
         axes = [axis.value for axis, front in on_front.items() if entry in front]
         lines.append(f"| {' | '.join([*cells, ', '.join(axes)])} |")
     return "\n".join(lines) + "\n"
@@ -72,5 +79,5 @@ def _list(values: Sequence[int]) -> str:
 
 def _cell(value: float | None) -> str:
     if value is None:
-        return "-"
+        return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

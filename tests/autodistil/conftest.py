@@ -100,6 +100,13 @@ def free_superlm(
 
 
 @pytest.fixture
+def embedder_copy(embedder_superlm: SuperLM, tmp_path: Path) -> SuperLM:
+    """A copy of the bundle of an embedder's students that a test may change."""
+    shutil.copytree(embedder_superlm.folder, tmp_path / "embedder-copy")
+    return open_superlm(tmp_path / "embedder-copy")
+
+
+@pytest.fixture
 def stock_copy(stock_superlm: SuperLM, tmp_path: Path) -> SuperLM:
     """A copy of the stock bundle that a test may change."""
     shutil.copytree(stock_superlm.folder, tmp_path / "copy")

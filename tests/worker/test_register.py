@@ -18,7 +18,7 @@ import pytest
 import torch
 from sqlalchemy import select
 
-from autodistil.extraction.export import check_parity
+from autodistil.extraction.parity import check_parity
 from autodistil.superlm.bundle import open_superlm
 from database import audit, registrations, superlms
 from database.session import SessionFactory, migrate, open_engine, reading, session_factory

@@ -9,15 +9,13 @@ from torch.nn import functional as F
 
 from autodistil.downstream.embedder import open_embedder
 from autodistil.errors import InvalidInput
-from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.export import export_transformers
 from autodistil.models.model_folder import read_facts
 from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import slice_student
 from autodistil.training.start import teacher_encoder
 from tests.autodistil.downstream.sentence_folders import add_modules, write
+from tests.exports import export
 from tests.factories import edit_json, sentence, write_teacher
 
 
@@ -68,6 +66,19 @@ def test_the_map_and_the_normalisation_follow_the_pooling(folder: Path) -> None:
     assert np.allclose(open_embedder(folder).encode(texts), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("flag", [{"pooling_mode_cls_token": True}, {"pooling_mode": "cls"}])
+def test_the_first_tokens_vector_is_taken_where_the_folder_says_so(
+    flag: dict[str, object], folder: Path, teacher: Teacher
+) -> None:
+    add_modules(folder, pooling=flag)
+    texts = texts_of_all_lengths(3)
+    for text, found in zip(texts, open_embedder(folder).encode(texts), strict=True):
+        tokens = teacher.tokenizer(text, return_tensors="pt")
+        given = (tokens["input_ids"], tokens["attention_mask"], teacher.architecture)
+        first = teacher_encoder(teacher)(*given).hidden[0, 0]
+        assert np.allclose(found, F.normalize(first, dim=0), atol=1e-5)
+
+
 def test_long_texts_are_cut_to_what_the_folder_says(folder: Path) -> None:
     texts = ["ba " * 20, "ba " * 30, "ba " * 30 + "zo " * 500]
     short, long, longer = open_embedder(folder).encode(texts)
@@ -113,10 +124,14 @@ def test_texts_are_lower_cased_where_the_folder_says_so(folder: Path) -> None:
 
 
 REFUSED = [
-    ({"pooling": {"pooling_mode_cls_token": True}}, "pooling by cls is not supported"),
+    ({"pooling": {"pooling_mode_max_tokens": True}}, "pooling by max is not supported"),
     (
         {"pooling": {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}},
         "pooling by mean and max is not supported",
+    ),
+    (
+        {"pooling": {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}},
+        "pooling by mean and cls is not supported",
     ),
     ({"pooling": {"pooling_mode": "lasttoken"}}, "pooling by lasttoken is not supported"),
     ({"pooling": {"pooling_mode": "mean", "include_prompt": False}}, "leaves out the prompt"),
@@ -179,14 +194,6 @@ def test_a_map_whose_weights_differ_from_its_config_is_refused(folder: Path) -> 
         open_embedder(folder)
 
 
-def export(superlm: SuperLM, folder: Path) -> Candidate:
-    """The first student of a SuperLM, as a folder."""
-    candidate = superlm.candidates[0]
-    tensors = slice_student(superlm, candidate.architecture)
-    export_transformers(superlm, candidate, tensors, folder)
-    return candidate
-
-
 def test_a_student_of_free_head_width_is_loaded_by_our_class_its_own_code_unrun(
     free_superlm: SuperLM, tmp_path: Path
 ) -> None:
@@ -212,9 +219,7 @@ def test_a_folder_without_a_loadable_model_is_refused(
     damage: str, stock_superlm: SuperLM, tmp_path: Path
 ) -> None:
     if damage != "empty":
-        candidate = stock_superlm.candidates[0]
-        tensors = slice_student(stock_superlm, candidate.architecture)
-        export_transformers(stock_superlm, candidate, tensors, tmp_path)
+        export(stock_superlm, tmp_path)
     if damage == "no weights":
         (tmp_path / "model.safetensors").unlink()
     if damage == "bad weights":

@@ -10,10 +10,10 @@ from autodistil.downstream.finetuning import FinetuningResult, Recipe, finetune
 from autodistil.downstream.task_data import Examples
 from autodistil.downstream.tasks import TASKS
 from autodistil.errors import InvalidInput, TrainingDiverged
-from autodistil.extraction.export import export_transformers
 from autodistil.models.model_folder import load_folder
+from autodistil.spaces.embedding import Pooling
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import slice_student
+from tests.exports import export
 from tests.factories import sentence, write_teacher
 
 RECIPE = Recipe(learning_rate=3e-3, batch_size=8, epochs=4, warmup=0.1, max_length=16)
@@ -62,9 +62,7 @@ def test_a_seed_decides_everything(result: FinetuningResult, teacher_folder: Pat
 def test_a_score_of_pairs_is_learnt_by_a_mean_pooled_student(
     precision: str, stock_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    candidate = stock_superlm.candidates[-1]
-    tensors = slice_student(stock_superlm, candidate.architecture)
-    export_transformers(stock_superlm, candidate, tensors, tmp_path)
+    export(stock_superlm, tmp_path, -1)
     recipe = RECIPE.model_copy(
         update={"precision": precision, "learning_rate": 3e-3, "epochs": 16, "dropout": 0.0}
     )
@@ -101,9 +99,7 @@ def test_a_cosine_of_two_sentence_vectors_is_the_first_guess(teacher_folder: Pat
 
 
 def test_a_student_of_free_head_width_is_fine_tuned(free_superlm: SuperLM, tmp_path: Path) -> None:
-    candidate = free_superlm.candidates[-1]
-    tensors = slice_student(free_superlm, candidate.architecture)
-    export_transformers(free_superlm, candidate, tensors, tmp_path)
+    export(free_superlm, tmp_path, -1)
     assert finetune(tmp_path, TASKS["cola"], TRAIN, DEV, RECIPE, seed=0).score > 0.8
 
 
@@ -130,22 +126,27 @@ def test_a_diverging_run_says_so(teacher_folder: Path) -> None:
         finetune(teacher_folder, TASKS["stsb"], alike(32, 0), alike(32, 1), recipe, seed=0)
 
 
-def test_the_sentence_vector_is_the_pooler_of_the_first_token_or_the_mean(
-    teacher_folder: Path, tmp_path: Path
+def test_the_sentence_vector_is_the_pooler_of_the_first_token_or_as_the_folder_pools(
+    tmp_path: Path,
 ) -> None:
     inputs = {
         "input_ids": torch.tensor([[2, 70, 71, 0]]),
         "attention_mask": torch.tensor([[1, 1, 1, 0]]),
     }
-    folder = write_teacher(tmp_path / "mean")
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
-    for path, mean_pooled in ((teacher_folder, False), (folder, True)):
+    for pooling in (None, Pooling.MEAN, Pooling.CLS):
+        path = write_teacher(tmp_path / str(pooling))
+        if pooling:
+            (path / "1_Pooling").mkdir()
+            (path / "1_Pooling" / "config.json").write_text(f'{{"pooling_mode": "{pooling}"}}')
         loaded = load_folder(path)
-        assert loaded.mean_pooled is mean_pooled
+        assert loaded.pooling is pooling
         model = Classifier(loaded, 2, dropout=0.0).eval()
         output = loaded.model(**inputs)
-        vector = output.last_hidden_state[:, :3].mean(1) if mean_pooled else output.pooler_output
+        vector = {
+            None: output.pooler_output,
+            Pooling.MEAN: output.last_hidden_state[:, :3].mean(1),
+            Pooling.CLS: output.last_hidden_state[:, 0],
+        }[pooling]
         assert torch.allclose(model("fp32", inputs), model._head(vector), atol=1e-5)
 
 

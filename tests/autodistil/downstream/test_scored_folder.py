@@ -7,21 +7,11 @@ from autodistil.downstream.scored_folder import describe_model
 from autodistil.downstream.scores import Role
 from autodistil.downstream.static_table import StaticTable
 from autodistil.errors import InvalidInput
-from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.export import export_transformers
 from autodistil.models.model_folder import read_facts
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import slice_student
 from tests.autodistil.downstream.sentence_folders import add_modules
+from tests.exports import export
 from tests.factories import build_tokenizer, edit_json, write_teacher
-
-
-def export(superlm: SuperLM, folder: Path) -> Candidate:
-    """The first student of a SuperLM, as a folder."""
-    candidate = superlm.candidates[0]
-    tensors = slice_student(superlm, candidate.architecture)
-    export_transformers(superlm, candidate, tensors, folder)
-    return candidate
 
 
 def test_a_models_facts_change_with_its_weights_but_not_with_its_receipt(
@@ -40,16 +30,18 @@ def test_a_models_facts_change_with_its_weights_but_not_with_its_receipt(
     assert (read_facts(tmp_path).macs, read_facts(tmp_path).params) == (None, None)
 
 
-def test_a_models_hash_changes_with_the_map_that_follows_it(tmp_path: Path) -> None:
+def test_the_map_that_follows_a_model_counts_and_changes_its_hash(tmp_path: Path) -> None:
     write_teacher(tmp_path)
     plain = describe_model("m", tmp_path, Role.STUDENT)
     assert plain.sha256 == read_facts(tmp_path).sha256
     add_modules(tmp_path, np.eye(64, dtype=np.float32))
-    mapped = describe_model("m", tmp_path, Role.STUDENT)
+    mapped, facts_of_mapped = describe_model("m", tmp_path, Role.STUDENT), read_facts(tmp_path)
     add_modules(tmp_path, 2 * np.eye(64, dtype=np.float32))
     other = describe_model("m", tmp_path, Role.STUDENT)
     assert len({plain.sha256, mapped.sha256, other.sha256}) == 3
-    assert (mapped.macs, mapped.params) == (plain.macs, plain.params)
+    assert mapped.sha256 == facts_of_mapped.sha256
+    assert plain.params is not None
+    assert (mapped.macs, mapped.params) == (plain.macs, plain.params + 64 * 64)
 
 
 def test_a_static_table_has_values_and_no_macs(tmp_path: Path) -> None:

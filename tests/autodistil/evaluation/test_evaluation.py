@@ -7,8 +7,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from autodistil.errors import InvalidInput
-from autodistil.evaluation.evaluation import evaluate_networks, evaluate_students, held_out_batches
-from autodistil.evaluation.shared_forward import Network, Step, network_of
+from autodistil.evaluation.candidate_table import measured_teacher
+from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
+from autodistil.evaluation.packed import PackedBatch
+from autodistil.evaluation.shared_forward import Path, SharedForward, Step
 from autodistil.evaluation.signals import Signals
 from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
 from autodistil.models.teacher import Teacher
@@ -27,9 +30,12 @@ RUN = 3
 """Rows of a batch that count as neighbours here."""
 
 
-def cosines(output: LayerOutput, mask: Tensor) -> Tensor:
-    pooled = (output.hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    return torch.nn.functional.cosine_similarity(pooled[:, None], pooled[None], dim=-1)
+def pooled(output: LayerOutput, mask: Tensor) -> Tensor:
+    return (output.hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def cosines(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.cosine_similarity(vectors[:, None], vectors[None], dim=-1)
 
 
 def agreements(student: Tensor, teacher: Tensor) -> list[tuple[float, float]]:
@@ -56,11 +62,11 @@ def compare(
     Returns:
         The signals, and how far each may be off because of ranks, [2, signals].
     """
-    found = losses(measure, [output], make_target(measure, [target], mask), mask)
-    relation, similarity = found.relation.item(), found.similarity.item()
-    hidden = found.total.item() - relation - similarity  # its weight is 1
-    agreed = agreements(cosines(output, mask), cosines(target, mask))
-    return np.array([(relation, 0), (hidden, 0), (similarity, 0), *agreed]).T
+    vectors = pooled(output, mask)
+    found = losses(measure, [output], vectors, make_target(measure, mask, [target]), mask)
+    near, far = agreements(cosines(vectors), cosines(pooled(target, mask)))
+    compared = [(found[term].item(), 0.0) for term in ("relation", "hidden", "similarity")]
+    return np.array([*compared, near, far]).T
 
 
 def alone(
@@ -80,19 +86,21 @@ def alone(
 
 
 def values(signals: Signals) -> list[float]:
-    return [
-        signals.relation_loss,
-        signals.hidden_relation_loss,
-        signals.similarity_loss,
-        signals.neighbour_agreement,
-        signals.stranger_agreement,
-    ]
+    """Those of a teacher that is no sentence embedder."""
+    return list(signals.model_dump(exclude={"vector_distance"}).values())
 
 
 def assert_same(found: Signals, expected: np.ndarray) -> None:
     """Compare with what `alone` says."""
-    wanted, ranks = (dict(zip(Signals.model_fields, row, strict=True)) for row in expected)
-    assert_same_signals(dict(found), wanted, ranks)
+    assert found.vector_distance is None
+    names = [name for name in Signals.model_fields if name != "vector_distance"]
+    wanted, ranks = (dict(zip(names, row, strict=True)) for row in expected)
+    assert_same_signals(found.model_dump(exclude_none=True), wanted, ranks)
+
+
+def own_text(batches: list[Batch]) -> HeldOutText:
+    """For students with all of their teacher's tokens."""
+    return HeldOutText(batches, {None: batches})
 
 
 def two_batches(teacher: Teacher) -> list[Batch]:
@@ -107,14 +115,13 @@ def test_the_signals_equal_those_of_every_slice_run_alone(
     spec = superlm.spec
     batches = [
         Batch(batch.input_ids[:4], batch.attention_mask[:4])
-        for batch in held_out_batches(corpus.held_out, rounds=1)
+        for batch in held_out_text(corpus, {None: corpus}, teacher.longest, rounds=1).own
     ]
     found = evaluate_students(
         load_elastic(superlm),
         spec.space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        batches,
+        measured_teacher(teacher),
+        own_text(batches),
         MEASURE,
         neighbours=RUN,
     )
@@ -148,9 +155,8 @@ def test_sharing_changes_nothing_whatever_layers_are_kept(
     found = evaluate_students(
         superlm,
         space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        batches,
+        measured_teacher(teacher),
+        own_text(batches),
         measure,
         neighbours=RUN,
     )
@@ -167,33 +173,40 @@ def test_layers_of_one_student_may_be_of_different_sizes(teacher: Teacher) -> No
     paths = [
         (first, second, steps[-1]) for first in steps[:4] for second in steps[4:8]
     ] + [(steps[0], steps[4]), (steps[0],)]  # fmt: skip
-    networks = {str(path): Network(40, 16, path) for path in paths}
-    networks["again"] = networks[str(paths[0])]
-    networks["narrow"] = Network(24, 16, paths[0])
-    encoder, batches = teacher_encoder(teacher), two_batches(teacher)
-    target = network_of(teacher.architecture, encoder.kept_layers)
-    found = evaluate_networks(superlm, networks, encoder, target, batches, MEASURE, neighbours=RUN)
-    assert found["again"] == found[str(paths[0])]
-    assert len(set(found.values())) == len(networks) - 1
-    for name, network in networks.items():
-        expected = []
-        for batch in batches:
-            mask = batch.attention_mask
-            with torch.no_grad():
-                hidden = superlm.embed(batch.input_ids, network.hidden)
-                for step in network.path:
-                    sizes = Architecture(
-                        layers=1,
-                        hidden=network.hidden,
-                        heads=step.heads,
-                        head_width=16,
-                        intermediate=step.intermediate,
-                    )
-                    output = superlm.layer(hidden, mask[:, None, None].bool(), step.layer, sizes)
-                    hidden = output.hidden
-                wanted = encoder(batch.input_ids, mask, teacher.architecture)
-                expected.append(compare(output, wanted, mask))
-        assert_same(found[name], np.mean(expected, 0))
+    for hidden in (40, 24):
+        batch = random_batch(teacher.encoder.vocab_size, rows=4, tokens=15)
+        mask = batch.attention_mask
+        packed = PackedBatch.of(batch)
+        with torch.no_grad():
+            found = dict(SharedForward(superlm, hidden, 16).run(packed, paths))
+            assert set(found) == set(paths)
+            for path, last in found.items():
+                output = run_path(superlm, path, hidden, batch)
+                for mine, wanted in (
+                    (last.hidden, output.hidden),
+                    (last.projections[:, 0], output.queries),
+                    (last.projections[:, 1], output.keys),
+                    (last.projections[:, 2], output.values),
+                ):
+                    rows = [row[keep] for row, keep in zip(wanted, mask.bool(), strict=True)]
+                    ordered = torch.cat([rows[row] for row in packed.order])
+                    assert torch.allclose(mine, ordered, atol=1e-5)
+
+
+def run_path(superlm: ElasticEncoder, path: Path, hidden: int, batch: Batch) -> LayerOutput:
+    """The layers of a path one by one, padding and all."""
+    mask, state = batch.attention_mask, superlm.embed(batch.input_ids, hidden)
+    for step in path:
+        sizes = Architecture(
+            layers=1,
+            hidden=hidden,
+            heads=step.heads,
+            head_width=16,
+            intermediate=step.intermediate,
+        )
+        output = superlm.layer(state, mask[:, None, None].bool(), step.layer, sizes)
+        state = output.hidden
+    return output
 
 
 def test_progress_is_told_once_per_student_and_batch(teacher: Teacher) -> None:
@@ -206,9 +219,8 @@ def test_progress_is_told_once_per_student_and_batch(teacher: Teacher) -> None:
     evaluate_students(
         superlm,
         STOCK_SPACE.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        [random_batch(50), random_batch(50, seed=1), random_batch(50, seed=2)],
+        measured_teacher(teacher),
+        own_text([random_batch(50), random_batch(50, seed=1), random_batch(50, seed=2)]),
         MEASURE,
         lambda: calls.append(1),
     )
@@ -220,9 +232,8 @@ def test_the_teacher_itself_has_no_loss_and_agrees_in_full(teacher: Teacher) -> 
     (signals,) = evaluate_students(
         encoder,
         [teacher.architecture],
-        encoder,
-        teacher.architecture,
-        [random_batch(50)],
+        measured_teacher(teacher),
+        own_text([random_batch(50)]),
         MEASURE,
         neighbours=RUN,
     ).values()
@@ -240,8 +251,7 @@ def test_outputs_that_are_no_numbers_are_refused_and_not_taken_for_perfect(
         evaluate_students(
             encoder,
             [stock_superlm.spec.space.largest],
-            teacher_encoder(teacher),
-            teacher.architecture,
-            two_batches(teacher),
+            measured_teacher(teacher),
+            own_text(two_batches(teacher)),
             MEASURE,
         )

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from autodistil.evaluation import evaluation
-from autodistil.evaluation.comparison import TeacherOutputs
-from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
-from autodistil.evaluation.shared_forward import LastLayer
+from autodistil.evaluation.candidate_table import measured_teacher
+from autodistil.evaluation.comparison import SentenceComparison
+from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.evaluation.signals import Signals
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.slicing import load_elastic
 from autodistil.text.corpus import tokenize_corpus
-from autodistil.training.start import teacher_encoder
 from tests.autodistil.evaluation.test_evaluation import MEASURE
 from tests.factories import STOCK_SPACE, random_batch, random_tensors
 from tests.ranks import assert_same_signals, rank_tolerance
@@ -37,17 +38,21 @@ evaluate_bundle(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), on_student)
 """
 
 
+def read_text(teacher: Teacher, folder: Path) -> HeldOutText:
+    """Held-out text of the corpus in a folder."""
+    corpus = tokenize_corpus(folder / "corpus", teacher.tokenizer, folder / "cache")
+    return held_out_text(corpus, {None: corpus}, teacher.longest, rounds=1)
+
+
 def evaluate_bundle(bundle: Path, teacher: str, folder: Path, on_student=lambda: None):  # type: ignore[no-untyped-def]
     """A whole evaluation with its log in `folder`, beside the corpus."""
     torch.set_num_threads(1)
     superlm, loaded = open_superlm(bundle), load_teacher(teacher)
-    text = tokenize_corpus(folder / "corpus", loaded.tokenizer, folder / "cache")
     return evaluate_students(
         load_elastic(superlm),
         superlm.spec.space.students(),
-        teacher_encoder(loaded),
-        loaded.architecture,
-        held_out_batches(text.held_out, rounds=1),
+        measured_teacher(loaded),
+        read_text(loaded, folder),
         MEASURE,
         on_student,
         log=folder / "scores.jsonl",
@@ -73,10 +78,12 @@ def test_a_killed_evaluation_goes_on_without_repeating_a_score(
     assert kept.count(b"\n") == 1 + before_kill
     log.write_bytes(kept + b'{"student":"L2-')  # as if the kill had come in the middle of a line
 
-    compared: list[LastLayer] = []
-    original = TeacherOutputs.compare
+    compared: list[Tensor] = []
+    original = SentenceComparison.compare
     monkeypatch.setattr(
-        TeacherOutputs, "compare", lambda self, last: compared.append(last) or original(self, last)
+        SentenceComparison,
+        "compare",
+        lambda self, vectors, *more: compared.append(vectors) or original(self, vectors, *more),
     )
     told: list[int] = []
     found = evaluate_bundle(
@@ -91,29 +98,30 @@ def test_a_killed_evaluation_goes_on_without_repeating_a_score(
     assert len(compared) == total - before_kill  # nothing was left to do
     log.unlink()
     assert again == found
-    tokenizer = load_teacher(str(teacher_folder)).tokenizer
-    text = tokenize_corpus(tmp_path / "corpus", tokenizer, tmp_path / "cache")
-    ranks = rank_tolerance(held_out_batches(text.held_out, rounds=1))
+    text = read_text(load_teacher(str(teacher_folder)), tmp_path)
+    ranks = rank_tolerance(text.own)
     for student, signals in evaluate_bundle(
         stock_superlm.folder, str(teacher_folder), tmp_path
     ).items():
-        assert_same_signals(dict(found[student]), dict(signals), ranks, rel=1e-5)
+        found_before = found[student].model_dump(exclude_none=True)
+        wanted = signals.model_dump(exclude_none=True)
+        assert_same_signals(found_before, wanted, ranks, rel=1e-5)
 
 
 def test_scores_of_something_else_are_not_taken(
     teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder, log = teacher_encoder(teacher), tmp_path / "scores.jsonl"
+    log = tmp_path / "scores.jsonl"
     kept: KeptLayers = {2: (0, 2), 3: (0, 1, 2)}
 
     def evaluate(seed: int = 0, batch: int = 0, heads: int = 4, neighbours: int = 8) -> Signals:
         tensors = random_tensors(STOCK_SPACE.largest, teacher.encoder, seed)
+        rows = [random_batch(50, seed=batch)]
         (found,) = evaluate_students(
             ElasticEncoder(tensors, teacher.encoder, kept),
             [STOCK_SPACE.smallest],
-            encoder,
-            teacher.architecture,
-            [random_batch(50, seed=batch)],
+            measured_teacher(teacher),
+            HeldOutText(rows, {None: rows}),
             MEASURE.model_copy(update={"relation_heads": heads}),
             neighbours=neighbours,
             log=log,

@@ -2,38 +2,22 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, BertModel
 
-from autodistil.errors import ParityFailure
-from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.export import PARITY_TOLERANCE, check_parity, export_transformers, pack
+from autodistil.extraction.export import export_transformers, pack
+from autodistil.extraction.parity import PARITY_TOLERANCE
 from autodistil.models.teacher import Teacher
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_student
 from tests.autodistil.extraction.loading import run_elsewhere
+from tests.exports import export
 from tests.factories import random_batch
 
 WEIGHTS = "model.safetensors"
-NORM = "encoder.layer.1.output.LayerNorm.weight"
-
-
-def export(superlm: SuperLM, folder: Path, index: int = 0) -> Candidate:
-    candidate = superlm.candidates[index]
-    export_transformers(superlm, candidate, slice_student(superlm, candidate.architecture), folder)
-    return candidate
-
-
-def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    change(tensors)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def test_a_stock_student_is_a_plain_bert(stock_superlm: SuperLM, tmp_path: Path) -> None:
@@ -84,7 +68,7 @@ def test_the_tokenizer_is_the_teachers(
 def test_the_list_of_files_is_true(free_superlm: SuperLM, tmp_path: Path) -> None:
     candidate = free_superlm.candidates[0]
     tensors = slice_student(free_superlm, candidate.architecture)
-    files = export_transformers(free_superlm, candidate, tensors, tmp_path / "new" / "folder")
+    files = export_transformers(free_superlm, candidate, tensors, None, tmp_path / "new" / "folder")
     found = {
         path.relative_to(tmp_path / "new" / "folder").as_posix(): path.read_bytes()
         for path in (tmp_path / "new" / "folder").rglob("*")
@@ -114,18 +98,12 @@ def test_the_model_card_says_what_it_is(free_superlm: SuperLM, tmp_path: Path) -
         assert part in card
 
 
-def test_a_student_of_a_sentence_embedder_says_how_to_pool(
+def test_a_student_whose_teacher_is_no_embedder_has_no_sentence_modules(
     stock_superlm: SuperLM, tmp_path: Path
 ) -> None:
-    spec = stock_superlm.spec.model_copy(update={"pooling": "mean"})
-    candidate = export(replace(stock_superlm, spec=spec), tmp_path / "mean")
-    modules = json.loads((tmp_path / "mean" / "modules.json").read_text())
-    assert [module["path"] for module in modules] == ["", "1_Pooling", "2_Normalize"]
-    pooling = json.loads((tmp_path / "mean" / "1_Pooling" / "config.json").read_text())
-    assert pooling["word_embedding_dimension"] == candidate.hidden
-    assert pooling["pooling_mode_mean_tokens"] is True
-    export(stock_superlm, tmp_path / "other")
-    assert not (tmp_path / "other" / "modules.json").exists()
+    export(stock_superlm, tmp_path)
+    assert not (tmp_path / "modules.json").exists()
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
 def test_a_free_student_can_be_saved_and_fine_tuned(free_superlm: SuperLM, tmp_path: Path) -> None:
@@ -140,74 +118,6 @@ def test_a_free_student_can_be_saved_and_fine_tuned(free_superlm: SuperLM, tmp_p
     model.save_pretrained(tmp_path / "again")
     again = StudentModel.from_pretrained(tmp_path / "again").state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in model.state_dict().items())
-
-
-# --- parity ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["stock", "free"])
-def test_every_student_has_parity(
-    kind: str, stock_superlm: SuperLM, free_superlm: SuperLM, tmp_path: Path
-) -> None:
-    superlm = stock_superlm if kind == "stock" else free_superlm
-    reference = load_elastic(superlm)
-    for index in range(len(superlm.candidates)):
-        folder = tmp_path / str(index)
-        architecture = export(superlm, folder, index).architecture
-        parity = check_parity(superlm, architecture, folder, reference)
-        assert parity.max_abs_difference <= parity.tolerance == PARITY_TOLERANCE == 1e-5
-        assert 0 < parity.tokens < 4 * 64
-
-
-@pytest.mark.parametrize("kind", ["stock", "free"])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t[NORM].mul_(1.001), "differs by"),
-        (lambda t: t["embeddings.position_embeddings.weight"][3, 0].add_(0.1), "differs by"),
-        (lambda t: t[NORM].fill_(float("nan")), "differs by nan"),
-        (lambda t: t.pop(NORM), f"missing_keys.*{NORM}"),
-        (lambda t: t.update(extra=torch.zeros(1)), "unexpected_keys.*extra"),
-        (lambda t: t.update({NORM: t[NORM][:-1].clone()}), "L2-H"),
-    ],
-)
-def test_other_weights_fail_the_parity_check(
-    kind: str,
-    change: Callable[[dict[str, torch.Tensor]], object],
-    message: str,
-    stock_superlm: SuperLM,
-    free_superlm: SuperLM,
-    tmp_path: Path,
-) -> None:
-    superlm = stock_superlm if kind == "stock" else free_superlm
-    architecture = export(superlm, tmp_path).architecture
-    edit_weights(tmp_path, change)
-    with pytest.raises(ParityFailure, match=message):
-        check_parity(superlm, architecture, tmp_path, load_elastic(superlm))
-
-
-@pytest.mark.parametrize("damage", ["missing", "truncated", "bad config"])
-def test_a_folder_that_does_not_load_fails_the_parity_check(
-    damage: str, stock_superlm: SuperLM, tmp_path: Path
-) -> None:
-    architecture = export(stock_superlm, tmp_path).architecture
-    if damage == "missing":
-        (tmp_path / WEIGHTS).unlink()
-    elif damage == "truncated":
-        (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:1000])
-    else:
-        (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ParityFailure, match="does not load"):
-        check_parity(stock_superlm, architecture, tmp_path, load_elastic(stock_superlm))
-
-
-def test_the_student_of_another_architecture_fails_the_parity_check(
-    stock_superlm: SuperLM, tmp_path: Path
-) -> None:
-    exported = export(stock_superlm, tmp_path).architecture
-    deeper = exported.model_copy(update={"layers": 3})
-    with pytest.raises(ParityFailure):
-        check_parity(stock_superlm, deeper, tmp_path, load_elastic(stock_superlm))
 
 
 # --- archives --------------------------------------------------------------------------------

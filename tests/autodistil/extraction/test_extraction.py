@@ -26,7 +26,12 @@ def test_a_budget_becomes_a_checked_student_with_a_receipt(
     superlm = {s.spec.reference: s for s in (stock_superlm, free_superlm)}[choice.best.superlm]
     phases: list[str] = []
     receipt = extract_student(
-        superlm, choice.best.candidate, tmp_path / "s", budget, choice.limits, phases.append
+        superlm,
+        choice.best.candidate,
+        tmp_path / "s",
+        budget,
+        choice.limits,
+        on_phase=phases.append,
     )
     assert tuple(phases) == PHASES
     assert receipt.architecture == choice.best.candidate.architecture
@@ -36,6 +41,7 @@ def test_a_budget_becomes_a_checked_student_with_a_receipt(
     assert receipt.limits == choice.limits
     assert receipt.superlm_sha256 == superlm.sha256
     assert receipt.parity.max_abs_difference <= 1e-5
+    assert receipt.sentence_vectors is receipt.parity.vectors_max_abs_difference is None
     assert receipt.files[("model.safetensors")].size_bytes == receipt.cost.size_bytes
     for name, entry in receipt.files.items():
         assert FileEntry.of(tmp_path / "s" / name) == entry

@@ -15,7 +15,7 @@ from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS
 TINY, SMALL, BASE = PRESETS["bert-base-uncased"]
 TEACHER = cost(BERT_BASE, BERT_BASE_ENCODER, teacher_heads=12)
 STUDENTS = [
-    Candidate.build(student, space, BERT_BASE_ENCODER, 12)
+    Candidate.build(student, space.name, cost(student, BERT_BASE_ENCODER, 12))
     for space in (TINY, SMALL, BASE)
     for student in space.students()
 ]

@@ -11,7 +11,7 @@ from autodistil.latency.device_profile import DeviceProfile
 from autodistil.search.budget import Budget, LatencyLimit, read_budget
 from autodistil.search.latency_limit import predict_latency
 from autodistil.search.search import Entry, search
-from autodistil.spaces.cost import Cost
+from autodistil.spaces.cost import Cost, cost
 from autodistil.spaces.partition import PRESETS
 from tests.autodistil.latency.test_device_profile import ENCODER, ONE, made_up_profile
 from tests.factories import FREE_SPACE, STOCK_SPACE
@@ -27,7 +27,7 @@ TEACHER = Cost(
     sequence_length=128,
 )
 ENTRIES = [
-    Entry(f"{name}@1", Candidate.build(student, space, ENCODER, 4), TEACHER)
+    Entry(f"{name}@1", Candidate.build(student, space.name, cost(student, ENCODER, 4)), TEACHER)
     for name, space in (("stock", STOCK_SPACE), ("free", FREE_SPACE))
     for student in space.students()
 ]
@@ -139,7 +139,7 @@ def test_an_answer_by_an_extrapolated_prediction_says_so_and_warns() -> None:
     assert known.report()["warnings"] == known.warnings == []
     spaces = PRESETS["bert-base-uncased"][:1]
     larger = [
-        Entry("larger@1", Candidate.build(student, space, ENCODER, 12), TEACHER)
+        Entry("larger@1", Candidate.build(student, space.name, cost(student, ENCODER, 12)), TEACHER)
         for space in spaces
         for student in space.students()
     ]

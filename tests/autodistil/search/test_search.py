@@ -119,11 +119,12 @@ def test_the_order_of_what_fits_begins_with_the_choice(several_superlms: list[En
 
 def test_a_table_without_the_signals_is_refused_by_name_but_for_scores_that_it_has() -> None:
     new = EVALUATED[0]
-    old = STUDENTS[1].model_copy(update={"relation_loss": 0.1, "similarity_loss": 0.1})
+    old = STUDENTS[1].model_copy(update={"vector_distance": 0.1})
     entries = [Entry("new@2", new, TEACHER), Entry("old@1", old, TEACHER)]
     with pytest.raises(InvalidInput, match=r"candidates of old@1 have no quality.*loss or params"):
         search(entries, Budget(macs="100%"))
-    assert search(entries, Budget(macs="100%"), score=Score.LOSS).best.superlm == "old@1"
+    with pytest.raises(InvalidInput, match=r"candidates of old@1 have no loss"):
+        search(entries, Budget(macs="100%"), score=Score.LOSS)
     assert search(entries, Budget(macs="100%"), score=Score.PARAMS).considered == 2
     assert search(entries[:1], Budget(macs="100%")).best.superlm == "new@2"
 

@@ -1,10 +1,14 @@
 import dataclasses
 import random
+from pathlib import Path
 
 import pytest
 
+from autodistil.downstream.embedder import open_embedder
 from autodistil.errors import InfeasibleBudget, InvalidInput, TeacherMismatch
+from autodistil.evaluation.candidate_table import measured_teacher
 from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.evaluation.held_out_text import HeldOutText
 from autodistil.models.teacher import Teacher
 from autodistil.search.budget import Budget
 from autodistil.search.search import rank_feasible, search
@@ -18,7 +22,7 @@ from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of
 from autodistil.superlm.slicing import load_elastic
 from autodistil.superlm.teacher_check import check_teacher
-from autodistil.training.start import teacher_encoder
+from tests.exports import export
 from tests.factories import SETTINGS, sentence
 from tests.ranks import assert_same_signals, rank_tolerance
 
@@ -54,13 +58,14 @@ def test_the_best_students_are_scored_on_the_text_and_the_rest_are_left(
         (signals,) = evaluate_students(
             load_elastic(superlm),
             [candidate.architecture],
-            teacher_encoder(teacher),
-            teacher.architecture,
-            batches,
+            measured_teacher(teacher),
+            HeldOutText(batches, {None: batches}),
             SETTINGS.measured,
         ).values()
         assert candidate.signals is not None
-        assert_same_signals(dict(candidate.signals), dict(signals), rank_tolerance(batches))
+        found_signals = candidate.signals.model_dump(exclude_none=True)
+        wanted = signals.model_dump(exclude_none=True)
+        assert_same_signals(found_signals, wanted, rank_tolerance(batches))
     before = search(entries, budget).best
     after = search(found.entries, budget).best
     assert found.receipt.scored == 5
@@ -73,6 +78,29 @@ def test_the_best_students_are_scored_on_the_text_and_the_rest_are_left(
         f"{after.candidate.architecture.name} of {after.superlm}" != name
     )
     assert told == [(i + 1, 5 * len(batches)) for i in range(5 * len(batches))]
+
+
+def test_an_embedders_students_are_scored_through_their_own_words(
+    embedder_superlm: SuperLM,
+    embedder: Teacher,
+    embedder_folder: Path,
+    text: list[str],
+    tmp_path: Path,
+) -> None:
+    superlms, budget = {"narrow@1": embedder_superlm}, Budget(params="90%")
+    entries = entries_of(superlms.values())
+    found = search_domain(superlms, entries, budget, embedder, text)
+    assert {entry.candidate.vocab for entry in found.entries} == {80, 120}
+    wanted = open_embedder(embedder_folder).encode(text)
+    for number, entry in enumerate(found.entries):
+        place = [e.candidate.architecture for e in entries].index(entry.candidate.architecture)
+        folder = tmp_path / str(number)
+        export(embedder_superlm, folder, place)
+        vectors = open_embedder(folder).encode(text)
+        distance = 1 - float((vectors * wanted).sum(1).mean())
+        assert entry.candidate.vector_distance == pytest.approx(distance, abs=1e-5)
+        # The general table said something else.
+        assert entry.candidate.vector_distance != entries[place].candidate.vector_distance
 
 
 def test_the_receipt_says_whether_the_choice_changed(

@@ -1,21 +1,20 @@
 """A bundle that is right: opened, read, and described."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autodistil.errors import InvalidInput
-from autodistil.evaluation.quality import Score
-from autodistil.evaluation.signals import Signals
-from autodistil.search.budget import Budget
+from autodistil.errors import InvalidBundle
+from autodistil.models.teacher import Teacher
 from autodistil.search.fronts import CostAxis, pareto_front
-from autodistil.search.search import search
 from autodistil.superlm.bundle import CARD, SPEC, SuperLM, open_superlm
+from autodistil.superlm.card import bundle_card
 from autodistil.superlm.entries import entries_of
-from tests.autodistil.superlm.bundle_edits import edit_candidates, edit_spec, refused
-from tests.factories import STOCK_SPACE
+from tests.autodistil.superlm.bundle_edits import edit_spec, refused
+from tests.factories import EMBEDDER_SPACE, STOCK_SPACE
 
 
 def test_a_bundle_opens_with_what_was_written(stock_superlm: SuperLM) -> None:
@@ -30,38 +29,58 @@ def test_a_bundle_opens_with_what_was_written(stock_superlm: SuperLM) -> None:
     assert superlm.spec.teacher_cost.params > max(c.params for c in superlm.candidates)
 
 
-def test_a_bundle_of_the_first_format_opens_with_the_losses_that_it_has(
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_bundle_of_another_format_is_refused_in_one_sentence(
+    number: int, stock_copy: SuperLM
+) -> None:
+    edit_spec(stock_copy.folder, lambda spec: spec.update(format=f"autodistil-superlm-{number}"))
+    with pytest.raises(InvalidBundle) as caught:
+        open_superlm(stock_copy.folder)
+    assert str(caught.value) == (
+        f"superlm.json: this bundle has the format 'autodistil-superlm-{number}', this version "
+        "reads 'autodistil-superlm-3' alone; train the SuperLM anew."
+    )
+
+
+def test_a_bundle_of_an_old_format_is_refused_for_that_whatever_else_it_lacks(
     stock_copy: SuperLM,
 ) -> None:
-    def to_first_format(rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            for name in set(Signals.model_fields) - {"relation_loss", "similarity_loss"}:
-                del row[name]
-            del row["quality"]
+    def to_second_format(spec: dict[str, Any]) -> None:
+        spec.update(format="autodistil-superlm-2", pooling=None)
+        del spec["tokens_per_text"], spec["teacher"]["embedding"]
 
-    folder = stock_copy.folder
-    (folder / CARD).unlink()
-    edit_spec(folder, lambda spec: spec["files"].pop(CARD))
-    edit_candidates(folder, to_first_format)
-    refused(folder, "lacks held-out signals")
-    edit_spec(folder, lambda spec: spec.update(format="autodistil-superlm-1"))
-    opened = open_superlm(folder)
-    entries, budget = entries_of([opened]), Budget(macs="100%")
-    with pytest.raises(InvalidInput, match="candidates of stock@1 have no quality"):
-        search(entries, budget)
-    of_loss = search(entries, budget, score=Score.LOSS).best.candidate
-    assert of_loss.quality is None
-    same = next(c for c in stock_copy.candidates if c.architecture == of_loss.architecture)
-    assert same.score(Score.LOSS) == max(c.score(Score.LOSS) or 0 for c in stock_copy.candidates)
+    edit_spec(stock_copy.folder, to_second_format)
+    refused(stock_copy.folder, r"^superlm\.json: this bundle has the format 'autodistil-superlm-2'")
+
+
+def test_a_bundle_of_an_embedders_students_opens_with_what_was_written(
+    embedder_superlm: SuperLM, embedder: Teacher
+) -> None:
+    superlm = open_superlm(embedder_superlm.folder)
+    assert superlm == embedder_superlm
+    assert superlm.spec.teacher.embedding == embedder.embedding
+    assert superlm.spec.map_width == 64
+    assert superlm.spec.space == EMBEDDER_SPACE
+    assert all(c.vector_distance is not None for c in superlm.candidates)
+    text = (superlm.folder / CARD).read_text()
+    assert "| vector distance |" in text
+    assert "relation loss" not in text
+    assert "80, 120 tokens" in text
 
 
 def test_the_readme_of_a_bundle_holds_its_front(stock_superlm: SuperLM) -> None:
-    text = (stock_superlm.folder / CARD).read_text()
+    assert (stock_superlm.folder / CARD).read_text() == bundle_card(
+        stock_superlm.spec, stock_superlm.candidates
+    )
+    worst = {"neighbour_agreement": -1.0}  # of the largest student, so that others are better
+    *others, largest = stock_superlm.candidates
+    changed = replace(stock_superlm, candidates=[*others, largest.model_copy(update=worst)])
+    text = bundle_card(changed.spec, changed.candidates)
     assert text.startswith("# stock@1\n")
     assert "8 students of `tiny-teacher`" in text
     table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     rows = [dict(zip(table[0], cells, strict=True)) for cells in table[1:]]
-    entries = entries_of([stock_superlm])
+    entries = entries_of([changed])
     for axis, name in ((CostAxis.MACS, "macs"), (CostAxis.PARAMS, "params")):
         listed = [row for row in rows if name in row["cheapest of its quality by"].split(", ")]
         expected = pareto_front(entries, axis)

@@ -25,6 +25,7 @@ from tests.factories import rehash
         (lambda rows: rows[0].update(relation_loss=-1), "relation_loss: .*greater"),
         (lambda rows: rows[0].update(relation_loss=None), "lacks held-out signals"),
         (lambda rows: rows[0].update(similarity_loss=None), "lacks held-out signals"),
+        (lambda rows: rows[0].update(hidden_relation_loss=None), "lacks held-out signals"),
         (lambda rows: rows[0].pop("stranger_agreement"), "lacks held-out signals"),
         (lambda rows: rows[0].update(neighbour_agreement=1.01), "neighbour_agreement: .*less"),
         (lambda rows: rows[0].update(sub_space="base"), "another sub-space"),
@@ -54,3 +55,8 @@ def test_candidates_that_are_no_table_are_refused(stock_copy: SuperLM, content: 
     (stock_copy.folder / CANDIDATES).write_bytes(content.encode("latin-1"))
     rehash(stock_copy.folder)
     refused(stock_copy.folder, CANDIDATES)
+
+
+def test_an_embedders_student_without_its_distance_is_refused(embedder_copy: SuperLM) -> None:
+    edit_candidates(embedder_copy.folder, lambda rows: rows[3].update(vector_distance=None))
+    refused(embedder_copy.folder, "lacks held-out signals")

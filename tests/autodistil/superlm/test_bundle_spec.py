@@ -18,7 +18,7 @@ SHA = "0" * 64
         (lambda spec: spec["encoder"].update(dropout=0.1), "encoder.dropout: Extra inputs"),
         (lambda spec: spec["teacher"].update(url="x"), "teacher.url: Extra inputs"),
         (lambda spec: spec.pop("space"), "space: Field required"),
-        (lambda spec: spec.update(format="autodistil-superlm-3"), "format"),
+        (lambda spec: spec.update(format="autodistil-superlm-4"), "this bundle has the format"),
         (lambda spec: spec.update(name="../x"), "name"),
         (lambda spec: spec.update(name=""), "name"),
         (lambda spec: spec.update(version=0), "version"),
@@ -60,7 +60,10 @@ SHA = "0" * 64
         (lambda spec: spec["encoder"].update(pad_token_id=-1), "pad_token_id"),
         (lambda spec: spec["encoder"].update(pad_token_id=10**6), "less than the vocab_size"),
         (lambda spec: spec["teacher"].update(name="x\n---\nlicense: mit"), "teacher.name"),
-        (lambda spec: spec.update(pooling="max"), "pooling"),
+        (lambda spec: spec.update(pooling="mean"), "pooling: Extra inputs"),
+        (lambda spec: spec["teacher"].pop("embedding"), "teacher.embedding: Field required"),
+        (lambda spec: spec["space"].update(vocab=[50, 60]), "vocab_size must be the largest"),
+        (lambda spec: spec.update(tokens_per_text={"50": 1.0}), "tokens_per_text must list"),
         (lambda spec: spec["teacher"].update(name="x" * 501), "teacher.name"),
         (lambda spec: spec["teacher"].update(sha256="x"), "teacher.sha256"),
         (lambda spec: spec["provenance"].update(tokens_seen=-1), "tokens_seen"),
@@ -75,6 +78,30 @@ def test_a_wrong_spec_is_refused(
 ) -> None:
     edit_spec(stock_copy.folder, change)
     refused(stock_copy.folder, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda spec: spec["teacher"]["embedding"].update(pooling="max"), "embedding.pooling"),
+        (lambda spec: spec["teacher"]["embedding"].update(width=0), "embedding.width"),
+        (lambda spec: spec["teacher"]["embedding"].update(width=48), "spec asks for"),
+        (lambda spec: spec["teacher"]["embedding"].update(url="x"), "Extra inputs"),
+        (lambda spec: spec["teacher"]["embedding"].update(prompts={"q": 1}), "embedding.prompts"),
+        (lambda spec: spec["teacher"].update(embedding=None), "unknown tensor map."),
+        (lambda spec: spec["space"].update(vocab=[80]), "vocab_size must be the largest"),
+        (lambda spec: spec["space"].update(vocab=[120, 80]), "vocab must be increasing"),
+        (lambda spec: spec["tokens_per_text"].pop("80"), "tokens_per_text must list"),
+        (lambda spec: spec["tokens_per_text"].update({"80": 0}), "tokens_per_text"),
+        (lambda spec: spec["tokens_per_text"].update({"80": 1e999}), "tokens_per_text"),
+        (lambda spec: spec["encoder"].update(pad_token_id=90), "must be in every vocabulary"),
+    ],
+)  # fmt: skip
+def test_a_wrong_spec_of_an_embedders_students_is_refused(
+    embedder_copy: SuperLM, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit_spec(embedder_copy.folder, change)
+    refused(embedder_copy.folder, message)
 
 
 def test_kept_layers_that_are_not_nested_are_refused(stock_copy: SuperLM) -> None:

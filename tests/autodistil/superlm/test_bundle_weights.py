@@ -69,6 +69,35 @@ def test_values_that_are_not_finite_are_refused(stock_copy: SuperLM, value: floa
     refused(stock_copy.folder, f"{NORM} holds values that are not finite")
 
 
+MAP = "map.L1-H16"
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_missing_map_is_refused(embedder_copy: SuperLM, part: str) -> None:
+    edit_weights(embedder_copy.folder, lambda t: t.pop(f"{MAP}.{part}"))
+    refused(embedder_copy.folder, rf"lacks the tensor {MAP}.{part} \(1 missing")
+
+
+def test_a_map_of_another_shape_is_refused(embedder_copy: SuperLM) -> None:
+    name = f"{MAP}.weight"
+    edit_weights(embedder_copy.folder, lambda t: t.update({name: t[name].T.copy()}))
+    refused(embedder_copy.folder, rf"{name} has the shape \[16, 64\], the spec asks for \[64, 16\]")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_refused(embedder_copy: SuperLM, value: float) -> None:
+    edit_weights(embedder_copy.folder, lambda t: t[f"{MAP}.bias"].__setitem__(5, value))
+    refused(embedder_copy.folder, f"{MAP}.bias holds values that are not finite")
+
+
+def test_the_map_that_all_shared_in_training_does_not_belong_in_a_bundle(
+    embedder_copy: SuperLM,
+) -> None:
+    shared = np.zeros((64, 32), np.float16)
+    edit_weights(embedder_copy.folder, lambda t: t.update({"map.weight": shared}))
+    refused(embedder_copy.folder, "holds the unknown tensor map.weight")
+
+
 class Exploit:
     """Unpickling it would leave a file behind."""
 

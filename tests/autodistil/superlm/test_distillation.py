@@ -1,4 +1,3 @@
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -6,18 +5,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autodistil.evaluation.evaluation import evaluate_students, held_out_batches
-from autodistil.extraction.extraction import extract_student
-from autodistil.models.teacher import Teacher, load_teacher
+from autodistil.evaluation.candidate_table import measured_teacher
+from autodistil.evaluation.evaluation import evaluate_students
+from autodistil.evaluation.held_out_text import held_out_text
+from autodistil.models.teacher import Teacher
 from autodistil.spaces.architecture import SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import Progress, distil
-from autodistil.superlm.slicing import load_elastic
+from autodistil.superlm.slicing import load_elastic, slice_map
+from autodistil.superlm.tokenizers import load_tokenizer
 from autodistil.text.corpus import Corpus
+from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LossRow
 from autodistil.training.settings import TrainingSettings
-from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
-from tests.factories import SETTINGS, STOCK_SPACE
+from autodistil.training.start import calibration_batches, cut_superlm
+from tests.factories import EMBEDDER_SETTINGS, EMBEDDER_SPACE, SETTINGS, STOCK_SPACE
 from tests.ranks import assert_same_signals, rank_tolerance
 
 ONE_SPACE = STOCK_SPACE.model_copy(update={"hidden": (16,), "ffn_percent": (200,)})
@@ -26,7 +28,7 @@ FEW = SETTINGS.model_copy(update={"tokens": 300})
 
 def run(
     teacher: Teacher,
-    corpus: Corpus,
+    texts: Texts,
     folder: Path,
     space: SubSpace = ONE_SPACE,
     settings: TrainingSettings = FEW,
@@ -35,7 +37,7 @@ def run(
     return distil(
         teacher,
         space,
-        corpus,
+        texts,
         "words",
         settings,
         "few",
@@ -60,25 +62,26 @@ def test_the_bundle_says_where_it_comes_from(
     assert provenance.steps > 5
     assert TrainingSettings.model_validate(provenance.settings) == SETTINGS
     assert provenance.held_out_tokens > 10_000
-    assert spec.pooling is None
+    assert spec.teacher.embedding is None
+    assert spec.tokens_per_text == {}
 
 
 def test_the_candidates_are_scored_with_the_weights_that_ship(
-    free_superlm: SuperLM, teacher: Teacher, corpus: Corpus
+    free_superlm: SuperLM, teacher: Teacher, texts: Texts
 ) -> None:
-    batches = held_out_batches(corpus.held_out)
+    text = held_out_text(texts.own, texts.by_vocab, teacher.longest)
     signals = evaluate_students(
         load_elastic(free_superlm),
         free_superlm.spec.space.students(),
-        teacher_encoder(teacher),
-        teacher.architecture,
-        batches,
+        measured_teacher(teacher),
+        text,
         SETTINGS.measured,
     )
     for candidate in free_superlm.candidates:
         assert candidate.signals is not None
-        wanted = dict(signals[candidate.architecture])
-        assert_same_signals(dict(candidate.signals), wanted, rank_tolerance(batches), rel=1e-6)
+        wanted = signals[candidate.architecture].model_dump(exclude_none=True)
+        found = candidate.signals.model_dump(exclude_none=True)
+        assert_same_signals(found, wanted, rank_tolerance(text.own), rel=1e-6)
 
 
 def test_the_tokenizer_in_the_bundle_is_the_teachers(
@@ -103,7 +106,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def short_run(teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def short_run(teacher: Teacher, texts: Texts, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Over a folder where something else was before."""
     folder = tmp_path_factory.mktemp("short-run")
     (folder / "bundle").mkdir()
@@ -116,7 +119,7 @@ def short_run(teacher: Teacher, corpus: Corpus, tmp_path_factory: pytest.TempPat
         steps.append,
         lambda done, total: scores.append((done, total)),
     )
-    return Run(run(teacher, corpus, folder, progress=progress), folder, cuts, steps, scores)
+    return Run(run(teacher, texts, folder, progress=progress), folder, cuts, steps, scores)
 
 
 def test_progress_is_told_of_the_cut_of_every_step_and_of_every_score(short_run: Run) -> None:
@@ -132,7 +135,7 @@ def test_a_bundle_is_replaced_whole(short_run: Run) -> None:
 
 
 def test_an_interrupted_distillation_goes_on_and_ends_in_the_same_weights(
-    short_run: Run, teacher: Teacher, corpus: Corpus, tmp_path: Path
+    short_run: Run, teacher: Teacher, texts: Texts, tmp_path: Path
 ) -> None:
     class Stopped(Exception):
         pass
@@ -142,12 +145,12 @@ def test_an_interrupted_distillation_goes_on_and_ends_in_the_same_weights(
 
     whole = short_run.superlm
     with pytest.raises(Stopped):  # after training, before the bundle
-        run(teacher, corpus, tmp_path, progress=Progress(on_student=stop))
+        run(teacher, texts, tmp_path, progress=Progress(on_student=stop))
     assert not (tmp_path / "bundle").exists()
     cuts: list[tuple[int, int]] = []
     steps: list[LossRow] = []
     progress = Progress(lambda done, total: cuts.append((done, total)), steps.append)
-    again = run(teacher, corpus, tmp_path, progress=progress)
+    again = run(teacher, texts, tmp_path, progress=progress)
     assert cuts == [(1, 1)]  # read, not cut again
     assert steps == []
     assert again.candidates == whole.candidates
@@ -155,12 +158,12 @@ def test_an_interrupted_distillation_goes_on_and_ends_in_the_same_weights(
 
 
 def test_zero_tokens_ship_the_untrained_slices(
-    teacher: Teacher, corpus: Corpus, tmp_path: Path
+    teacher: Teacher, texts: Texts, tmp_path: Path
 ) -> None:
     untrained = SETTINGS.model_copy(update={"tokens": 0})
-    superlm = run(teacher, corpus, tmp_path, settings=untrained)
+    superlm = run(teacher, texts, tmp_path, settings=untrained)
     calibration = calibration_batches(
-        corpus.train, SETTINGS.seed, SETTINGS.start.calibration_batches
+        texts.own.train, SETTINGS.seed, SETTINGS.start.calibration_batches
     )
     start = cut_superlm(teacher, ONE_SPACE, calibration, SETTINGS.start)
     stored = load_file(superlm.weights_path)
@@ -169,14 +172,48 @@ def test_zero_tokens_ship_the_untrained_slices(
     assert superlm.spec.kept_layers == start.kept_layers
 
 
-def test_a_sentence_embedder_gives_pooling_students(
-    teacher_folder: Path, corpus: Corpus, tmp_path: Path
+def test_a_sentence_embedders_bundle_says_how_it_embeds_and_what_its_text_costs(
+    embedder_superlm: SuperLM, embedder: Teacher, embedder_texts: Texts
 ) -> None:
-    folder = tmp_path / "embedder"
-    shutil.copytree(teacher_folder, folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
-    superlm = run(load_teacher(str(folder)), corpus, tmp_path)
-    assert superlm.spec.pooling == "mean"
-    receipt = extract_student(superlm, superlm.candidates[0], tmp_path / "student")
-    assert "1_Pooling/config.json" in receipt.files
+    spec = embedder_superlm.spec
+    assert embedder.embedding is not None
+    assert spec.teacher.embedding == embedder.embedding
+    assert spec.teacher.architecture.vocab == embedder.encoder.vocab_size
+    assert spec.encoder.vocab_size == 120
+    own = embedder_texts.own.held_out.tokens
+    assert spec.tokens_per_text == {
+        vocab: pytest.approx(embedder_texts.by_vocab[vocab].held_out.tokens / own, abs=1e-4)
+        for vocab in (80, 120)
+    }
+    assert spec.tokens_per_text[80] > spec.tokens_per_text[120] > 1
+    by_vocab = {c.vocab: c for c in embedder_superlm.candidates}
+    assert by_vocab[80].sequence_length > by_vocab[120].sequence_length > 128
+
+
+def test_untrained_slices_of_an_embedder_have_their_maps_too(
+    embedder: Teacher, embedder_texts: Texts, tmp_path: Path
+) -> None:
+    untrained = EMBEDDER_SETTINGS.model_copy(update={"tokens": 0})
+    superlm = run(embedder, embedder_texts, tmp_path, EMBEDDER_SPACE, untrained)
+    assert superlm.spec.provenance.steps == 0
+    for candidate in superlm.candidates:
+        assert candidate.vector_distance is not None
+        assert candidate.vector_distance < 0.5  # without a map they would have nothing in common
+    biases = {
+        tuple(slice_map(superlm, student)["linear.bias"].tolist())  # type: ignore[index]
+        for student in EMBEDDER_SPACE.students()
+    }
+    assert len(biases) == 4  # one for every depth and width
+
+
+def test_the_tokenizer_of_an_embedders_bundle_has_the_largest_vocabulary(
+    embedder_superlm: SuperLM, embedder_texts: Texts
+) -> None:
+    assert embedder_texts.kept is not None
+    for vocab in (80, 120):
+        tokenizer = load_tokenizer(embedder_superlm, vocab)
+        assert len(tokenizer) == vocab
+        ids = tokenizer("Ba be, wörd!")["input_ids"]
+        assert max(ids) < vocab
+    whole = embedder_texts.tokenizer
+    assert whole.get_vocab() == load_tokenizer(embedder_superlm, None).get_vocab()

@@ -6,10 +6,10 @@ from safetensors.torch import load_file, save_file
 
 from autodistil.errors import InvalidBundle, InvalidInput
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor, split_layer_tensor, tensor_shapes
+from autodistil.spaces.tensors import layer_tensor, map_shapes, split_layer_tensor, tensor_shapes
 from autodistil.superlm import slicing
 from autodistil.superlm.bundle import SuperLM
-from autodistil.superlm.slicing import load_elastic, slice_student
+from autodistil.superlm.slicing import load_elastic, slice_map, slice_student
 
 
 class RecordingFile:
@@ -84,6 +84,35 @@ def test_a_slice_is_the_first_rows_and_columns_of_the_kept_layers(
             assert tensors[name].is_contiguous()
 
 
+def test_the_map_of_a_student_is_that_of_its_depth_and_width(embedder_superlm: SuperLM) -> None:
+    stored = load_file(embedder_superlm.weights_path)
+    maps = {name for name in stored if name.startswith("map.")}
+    sizes = [(1, 16), (1, 32), (2, 16), (2, 32)]
+    assert maps == {f"map.L{n}-H{h}.{p}" for n, h in sizes for p in ("weight", "bias")}
+    for student in embedder_superlm.spec.space.students():
+        found = slice_map(embedder_superlm, student)
+        assert found is not None
+        assert {name: tuple(tensor.shape) for name, tensor in found.items()} == map_shapes(
+            student, 64
+        )
+        for part in ("weight", "bias"):
+            own = stored[f"map.L{student.layers}-H{student.hidden}.{part}"]
+            assert torch.equal(found[f"linear.{part}"], own.float())
+
+
+def test_a_student_whose_teacher_is_no_embedder_has_no_map(stock_superlm: SuperLM) -> None:
+    assert slice_map(stock_superlm, stock_superlm.spec.space.smallest) is None
+
+
+def test_a_student_has_the_first_words_of_the_superlm(embedder_superlm: SuperLM) -> None:
+    name = "embeddings.word_embeddings.weight"
+    stored = load_file(embedder_superlm.weights_path)[name]
+    assert len(stored) == 120
+    for student in embedder_superlm.spec.space.students():
+        words = slice_student(embedder_superlm, student)[name]
+        assert torch.equal(words, stored[: student.vocab, : student.hidden].float())
+
+
 @pytest.mark.parametrize(
     ("axis", "by"),
     [
@@ -125,6 +154,12 @@ def test_weights_that_vanished_or_changed_since_are_an_invalid_bundle(
         slice_student(stock_copy, stock_copy.spec.space.smallest)
     with pytest.raises(InvalidBundle, match="stock@1"):
         load_elastic(stock_copy)
+
+
+def test_a_map_that_vanished_since_is_an_invalid_bundle(embedder_copy: SuperLM) -> None:
+    embedder_copy.weights_path.unlink()
+    with pytest.raises(InvalidBundle, match="weights of narrow@1"):
+        slice_map(embedder_copy, embedder_copy.spec.space.smallest)
 
 
 def test_weights_replaced_by_smaller_ones_are_an_invalid_bundle(
