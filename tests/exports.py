@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
-from autodistil.extraction.receipt import Vectors
+from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import slice_map, slice_student
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from autodistil.downstream.sentence_modules import read_modules
 from autodistil.errors import InvalidInput, ParityFailure
-from autodistil.extraction.receipt import Parity, Vectors
+from autodistil.extraction.receipt import Parity
 from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.embedding import SentenceEmbedding
+from autodistil.spaces.embedding import SentenceEmbedding, Vectors
 from autodistil.superlm.bundle import SuperLM
 
 if TYPE_CHECKING:

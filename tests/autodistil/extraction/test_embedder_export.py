@@ -17,13 +17,13 @@ from autodistil.downstream.scores import Role
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.extraction import extract_student
 from autodistil.extraction.onnx_graph import ONNX_FILE
-from autodistil.extraction.receipt import Receipt, Vectors
+from autodistil.extraction.receipt import Receipt
 from autodistil.latency.conditions import LatencyLimit
 from autodistil.models.model_folder import read_facts
 from autodistil.models.sentence_vectors import pool
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.search.budget import Budget
-from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.embedding import Pooling, Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_map
 from autodistil.superlm.tokenizers import load_tokenizer

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from autodistil.errors import ParityFailure
 from autodistil.extraction.parity import PARITY_TOLERANCE, check_parity
-from autodistil.extraction.receipt import Vectors
+from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic
 from tests.exports import export
