@@ -74,6 +74,8 @@ def print_table(title: str, rows: Iterable[dict[str, Any]], columns: dict[str, s
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -88,6 +90,7 @@ STUDENT_COLUMNS = {
     "heads": "heads",
     "width": "head_width",
     "FFN": "intermediate",
+    "tokens": "vocab",
     "params": "params",
     "MACs": "macs",
     "paper params": "paper_params",

@@ -35,8 +35,7 @@ def command(
 ) -> None:
     """Score the students of a bundle anew, on text of your choice, and write a new bundle.
 
-    Also makes a bundle of the first format one of the second. Stopped at any time, the same command
-    goes on where it was.
+    Stopped at any time, the same command goes on where it was.
     """
     check_unused(out)
     work = work or out.with_name(out.name + ".work")

@@ -130,6 +130,7 @@ def _print(choice: Choice, report: dict[str, Any]) -> None:
         "": "",
         **columns,
         "quality": "quality",
+        "distance": "vector_distance",
         "relation": "relation_loss",
         "similarity": "similarity_loss",
     }
