@@ -74,6 +74,8 @@ def print_table(title: str, rows: Iterable[dict[str, Any]], columns: dict[str, s
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, int) and not isinstance(value, bool):

@@ -22,6 +22,7 @@ from tests.factories import (
     STOCK_SPACE,
     make_bundle,
     sentence,
+    whole_texts,
     write_corpus,
     write_teacher,
 )
@@ -55,7 +56,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     corpus = tokenize_corpus(write_corpus(folder / "corpus"), teacher.tokenizer, folder / "cache")
     rng = random.Random(3)
     (folder / "text.txt").write_text(" ".join(sentence(rng) for _ in range(40)))
-    return Place(folder, make_bundle(teacher, STOCK_SPACE, corpus, folder, "stock"))
+    return Place(
+        folder, make_bundle(teacher, STOCK_SPACE, whole_texts(corpus, teacher), folder, "stock")
+    )
 
 
 def run(*arguments: str) -> Any:
