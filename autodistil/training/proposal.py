@@ -170,12 +170,13 @@ def _on_front(row: _Row, rows: Sequence[_Row]) -> bool:
 def _spaces(
     grids: Sequence[SubSpace], measured: Sequence[Measured], vocab: tuple[int, ...]
 ) -> list[SubSpace]:
-    """The values of each grid that lie on a front."""
+    """The values of each grid that lie on a front; all of the wide one's if none does."""
     spaces = []
     for grid in grids:
         chosen = [m.architecture for m in measured if m.sub_space == grid.name and m.on_front]
-        if not chosen:
+        if not chosen and grid.name == NARROW:
             continue
+        chosen = chosen or list(grid.students())
         percents = {a.intermediate * 100 // a.hidden for a in chosen}
         spaces.append(
             grid.model_copy(
