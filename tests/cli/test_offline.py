@@ -64,10 +64,10 @@ def test_a_student_by_budget_is_the_one_that_search_names(tmp_path: Path) -> Non
 
 
 def test_a_student_can_be_named(tmp_path: Path) -> None:
-    name = "L3-H128-A4x32-F128-V8000"
+    name = "L2-H192-A6x32-F192-V8000"
     bundle = shipped_narrow()
     out = run("extract", bundle, "--architecture", name, "--out", tmp_path / "s").stdout
-    assert "3 layers, hidden 128, 4 heads x 32, FFN 128" in out
+    assert "2 layers, hidden 192, 6 heads x 32, FFN 192, 8,000 tokens" in out
 
 
 WRONG = [
@@ -112,4 +112,4 @@ def test_a_wrong_call_says_in_one_line_what_is_wrong(
 def test_with_json_an_error_is_the_problem_object() -> None:
     problem = json.loads(run("search", "--macs", "1K", "--json", status=3).stderr)
     assert (problem["type"], problem["status"]) == ("infeasible-budget", 422)
-    assert problem["nearest_student"]["hidden"] == 128
+    assert problem["nearest_student"]["hidden"] == 160

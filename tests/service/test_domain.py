@@ -30,7 +30,14 @@ from models_store.artifacts import FolderStore
 from models_store.texts import put_text, read_text
 from service.app import create_app
 from service.prepare import prepare
-from tests.factories import STOCK_SPACE, make_bundle, sentence, write_corpus, write_teacher
+from tests.factories import (
+    STOCK_SPACE,
+    make_bundle,
+    sentence,
+    whole_texts,
+    write_corpus,
+    write_teacher,
+)
 from worker.entry import register_bundle
 from worker.extract import run_extraction
 from worker.settings import Settings
@@ -69,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator
     folder = tmp_path_factory.mktemp("place")
     teacher = load_teacher(str(write_teacher(folder / "tiny-teacher")))
     corpus = tokenize_corpus(write_corpus(folder / "corpus"), teacher.tokenizer, folder / "cache")
-    superlm = make_bundle(teacher, STOCK_SPACE, corpus, folder, "stock")
+    superlm = make_bundle(teacher, STOCK_SPACE, whole_texts(corpus, teacher), folder, "stock")
     settings = Settings(
         data_dir=folder / "data",
         broker_url=f"{broker_url}/5",

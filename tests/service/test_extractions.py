@@ -67,7 +67,8 @@ def test_a_budget_becomes_a_student_that_plain_transformers_loads(
         check=True,
         cwd=tmp_path,
     )
-    assert int(loaded.stdout) == done["cost"]["params"]
+    to_teacher = 384 * done["architecture"]["hidden"] + 384  # the map, which a BERT has not
+    assert int(loaded.stdout) + to_teacher == done["cost"]["params"]
 
 
 def test_the_choice_of_a_job_is_the_choice_of_its_plan(stack: Stack) -> None:
@@ -76,7 +77,9 @@ def test_the_choice_of_a_job_is_the_choice_of_its_plan(stack: Stack) -> None:
     done = stack.wait(stack.http.post("/v1/extractions", json=body).json()["id"])
     assert done["superlm"] == plan["choice"]["superlm"]
     assert done["architecture"] == {name: plan["choice"][name] for name in done["architecture"]}
-    size = done["receipt"]["files"]["model.safetensors"]["size_bytes"]
+    files = done["receipt"]["files"]
+    weights = ("model.safetensors", "2_Dense/model.safetensors")
+    size = sum(files[name]["size_bytes"] for name in weights)
     assert size == plan["choice"]["size_bytes"] <= 14_000_000
 
 
@@ -183,9 +186,9 @@ def test_a_budget_below_the_least_student_is_refused_with_what_is_possible(stack
         assert refused.headers["content-type"] == "application/problem+json"
         problem = refused.json()
         assert problem["type"].endswith("/infeasible-budget")
-        assert (problem["binding_limit"], problem["least_possible"]) == ("macs", 12_582_912)
+        assert (problem["binding_limit"], problem["least_possible"]) == ("macs", 21_788_480)
         nearest = problem["nearest_student"]
-        assert (nearest["layers"], nearest["hidden"]) == (2, 64)
+        assert (nearest["layers"], nearest["hidden"]) == (1, 160)
         possible = {**body, "budget": {"macs": problem["least_possible"]}}
         assert stack.http.post("/v1/plans", json=possible).status_code == 200
 
