@@ -90,9 +90,9 @@ results: chosen $(TRAIN_INSTALLED) ## The table of docs/results.md; needs DATA=g
 
 .PHONY: quality
 quality: $(TRAIN_INSTALLED) ## Fit quality to measured students, and say how far it is off; needs DATA=glue-folder
-	$(BIN)/python benchmarks/quality.py students models_store/superlms/* --count 14 --out build/quality
+	$(BIN)/python benchmarks/quality.py students models_store/superlms/* --count 8 --out build/quality
 	$(BIN)/autodistil evaluate "teacher=$(TEACHER)" build/quality/* --reference teacher \
-	  --tasks stsb-zero-shot,probes --data "$(DATA)" --threads 2 --out docs/quality.json
+	  --tasks stsb-zero-shot,probes --data "$(DATA)" --threads 1 --out docs/quality.json
 	$(BIN)/python benchmarks/quality.py fit models_store/superlms/* --scores docs/quality.json
 
 .PHONY: bench-search
