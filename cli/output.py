@@ -133,7 +133,7 @@ def print_receipt(receipt: dict[str, Any], where: str) -> None:
     print(f"student       {where}")
     print(f"superlm       {receipt['superlm']}, of {receipt['teacher']}")
     print(
-        f"architecture  {architecture['layers']} layers, hidden {architecture['hidden']}, "
+        f"architecture  {architecture['layers']} layer{'s' * (architecture['layers'] > 1)}, hidden {architecture['hidden']}, "
         f"{architecture['heads']} heads x {architecture['head_width']}, "
         f"FFN {architecture['intermediate']}"
         + (f", {words:,} tokens" if words else "")
