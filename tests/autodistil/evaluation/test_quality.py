@@ -6,6 +6,9 @@ from pydantic import ValidationError
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score, estimate_quality
 from autodistil.evaluation.signals import Signals
+from autodistil.spaces.architecture import Architecture
+from autodistil.superlm.bundle import open_superlm
+from models_store import shipped_bundles
 from tests.autodistil.search.brute_force import EVALUATED, STUDENTS
 
 
@@ -77,7 +80,16 @@ def test_the_loss_is_the_distance_to_the_teachers_vectors_where_there_is_one() -
         update={"vector_distance": 0.25, "relation_loss": None, "hidden_relation_loss": None}
     )
     assert embedder.score(Score.LOSS) == -0.25
-    assert embedder.quality == plain.quality
+    nearer = embedder.model_copy(update={"vector_distance": 0.1})
+    assert (nearer.quality or 0) > (embedder.quality or 0)
+
+
+def test_quality_is_the_share_of_the_score_that_a_shipped_student_kept() -> None:
+    """By docs/results.md: .9738, the mean of its shares on STS-B and on the probes."""
+    shipped = {s.spec.name: s for s in map(open_superlm, shipped_bundles())}
+    student = Architecture.parse("L3-H384-A12x32-F768-V20000")
+    (row,) = (c for c in shipped["minilm-l6-wide"].candidates if c.architecture == student)
+    assert row.quality == pytest.approx(0.974, abs=0.015)
 
 
 @pytest.mark.parametrize(

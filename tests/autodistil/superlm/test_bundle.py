@@ -63,7 +63,7 @@ def test_a_bundle_of_an_embedders_students_opens_with_what_was_written(
     assert superlm.spec.space == EMBEDDER_SPACE
     assert all(c.vector_distance is not None for c in superlm.candidates)
     text = (superlm.folder / CARD).read_text()
-    assert "| vector distance |" in text
+    assert "| distance |" in text
     assert "relation loss" not in text
     assert "80, 120 tokens" in text
 
