@@ -47,10 +47,9 @@ class Point(NamedTuple):
     share: float
 
     @property
-    def features(self) -> tuple[float, float]:
+    def agreement(self) -> float:
         """What the estimate is made of."""
-        agreement = min(self.candidate.neighbour_agreement or 0.0, 1 - 1e-9)
-        return math.atanh(agreement), -math.log(max(self.candidate.vector_distance or 1.0, 1e-9))
+        return math.atanh(min(self.candidate.neighbour_agreement or 0.0, 1 - 1e-9))
 
 
 def main() -> None:
@@ -111,18 +110,16 @@ def read_points(bundles: Sequence[SuperLM], scores: ScoreFile) -> list[Point]:
 
 def estimate(constants: Sequence[float], point: Point) -> float:
     """The share that constants give."""
-    first, second = point.features
-    return 1 - math.exp(-(constants[0] + constants[1] * first + constants[2] * second))
+    return 1 - math.exp(-(constants[0] + constants[1] * point.agreement))
 
 
 def fit(points: Sequence[Point]) -> list[float]:
-    """Constants by least squares of the shares; both signals may only help."""
+    """Constants by least squares of the shares."""
 
     def errors(constants: Sequence[float]) -> list[float]:
         return [estimate(constants, point) - point.share for point in points]
 
-    bounds = ([-math.inf, 0.0, 0.0], [math.inf] * 3)
-    return [float(c) for c in least_squares(errors, [1.0, 0.5, 0.5], bounds=bounds).x]
+    return [float(c) for c in least_squares(errors, [1.0, 0.5]).x]
 
 
 def mean_error(constants: Sequence[float], points: Sequence[Point]) -> float:

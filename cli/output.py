@@ -132,8 +132,9 @@ def print_receipt(receipt: dict[str, Any], where: str) -> None:
     words = architecture.get("vocab")
     print(f"student       {where}")
     print(f"superlm       {receipt['superlm']}, of {receipt['teacher']}")
+    depth = architecture["layers"]
     print(
-        f"architecture  {architecture['layers']} layer{'s' * (architecture['layers'] > 1)}, hidden {architecture['hidden']}, "
+        f"architecture  {depth} layer{'s' if depth > 1 else ''}, hidden {architecture['hidden']}, "
         f"{architecture['heads']} heads x {architecture['head_width']}, "
         f"FFN {architecture['intermediate']}"
         + (f", {words:,} tokens" if words else "")

@@ -80,8 +80,8 @@ def test_the_loss_is_the_distance_to_the_teachers_vectors_where_there_is_one() -
         update={"vector_distance": 0.25, "relation_loss": None, "hidden_relation_loss": None}
     )
     assert embedder.score(Score.LOSS) == -0.25
-    nearer = embedder.model_copy(update={"vector_distance": 0.1})
-    assert (nearer.quality or 0) > (embedder.quality or 0)
+    closer = embedder.model_copy(update={"neighbour_agreement": 0.9})
+    assert (closer.quality or 0) > (embedder.quality or 0)
 
 
 def test_quality_is_the_share_of_the_score_that_a_shipped_student_kept() -> None:
