@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, in under ten minutes of one card:
-#   1. the tests marked gpu, and a training step against its bare parts;
+#   1. the tests marked gpu;
 #   2. the shipped SuperLMs trained from zero, side by side on one card;
 #   3. a table of what came of them.
 # Stopped at any time, the same call goes on where it was.
@@ -27,12 +27,6 @@ if [ "$DEVICE" != cpu ] && [ ! -f "$OUT/tests.done" ]; then
   "$PYTHON" -m pytest -m gpu -q tests/gpu >"$OUT/tests.log" 2>&1 && touch "$OUT/tests.done" ||
     say "tests failed, see tests.log; going on"
 fi
-if [ ! -f "$OUT/bench-train.md" ]; then
-  say "a training step against its bare parts"
-  "$PYTHON" benchmarks/training_step.py --teacher "$TEACHER" --corpus "sentences:$SENTENCES" \
-    --device "$DEVICE" >"$OUT/bench-train.md" 2>"$OUT/bench-train.log" || say "bench-train failed"
-fi
-
 train() { # NAME
   "$PYTHON" -m cli.main train --teacher "$TEACHER" --teacher-name all-MiniLM-L6-v2 \
     --corpus "sentences:$SENTENCES" --space "docs/recipes/minilm-l6-$1.space.json" \
