@@ -164,6 +164,8 @@ def test_sweepers_at_once_claim_every_delivery_once(sessions: SessionFactory) ->
 
     with ThreadPoolExecutor(6) as pool:
         claims = [claim for found in pool.map(claim, range(12)) for claim in found]
+    # A sweeper skips rows that another one holds, and comes again; so may a last one here.
+    claims += claim(12)
     assert len(claims) == len(jobs)
     assert {claim.extraction_id for claim in claims} == jobs
 
