@@ -39,7 +39,7 @@ def read_embedding(name: str, hidden: int, positions: int) -> SentenceEmbedding 
     transformer = _object(name, "sentence_bert_config.json")
     asked = transformer.get("max_seq_length")
     users = _object(name, "config_sentence_transformers.json")
-    pooling = _object(name, "1_Pooling/config.json")
+    pooling = _as_object(name, "1_Pooling/config.json", pooling)
     if pooling.get("include_prompt", True) is False and users.get("prompts"):
         raise UnsupportedTeacher(
             f"{name!r} leaves its prompts out when it pools (include_prompt is false), which is "
@@ -75,7 +75,7 @@ def read_pooling(name: str) -> Pooling | None:
     config = _read(name, "1_Pooling/config.json")
     if config is None:
         return None
-    return _pooling(name, _object(name, "1_Pooling/config.json"))
+    return _pooling(name, _as_object(name, "1_Pooling/config.json", config))
 
 
 def _kinds(name: str, modules: Any) -> list[str]:
@@ -110,8 +110,10 @@ def _pooling(name: str, config: dict[str, Any]) -> Pooling:
 def _object(name: str, file: str) -> dict[str, Any]:
     """A JSON file that holds an object; empty if there is no file."""
     content = _read(name, file)
-    if content is None:
-        return {}
+    return {} if content is None else _as_object(name, file, content)
+
+
+def _as_object(name: str, file: str, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnsupportedTeacher(f"{name!r}: {file} is no JSON object; mend or delete it.")
     return content

@@ -4,7 +4,6 @@ A corpus is tokenised once, sentence by sentence, into two memory-mapped arrays;
 function of (seed, step) alone, so that a resumed run sees exactly the batches of an unbroken one.
 """
 
-import copy
 import fcntl
 import os
 import shutil
@@ -77,30 +76,6 @@ class TokenizedText:
     def tokens(self) -> int:
         """Number of tokens in all."""
         return len(self._ids)
-
-    def halves(self) -> "tuple[TokenizedText, TokenizedText]":
-        """Two parts of about equally many tokens and all kinds of text; no document is in both.
-
-        Raises:
-            InvalidInput: There is only one document.
-        """
-        _, document = np.unique(self._documents, return_inverse=True)
-        sizes = np.bincount(document, weights=np.diff(self._starts))
-        if len(sizes) < 2:
-            raise InvalidInput("The text has a single document, which cannot be divided.")
-        second, totals = np.zeros(len(sizes), bool), [0.0, 0.0]
-        for index, size in enumerate(sizes):
-            second[index] = totals[1] < totals[0]
-            totals[int(second[index])] += size
-        return self._part(~second[document]), self._part(second[document])
-
-    def _part(self, chosen: npt.NDArray[np.bool_]) -> "TokenizedText":
-        """The chosen sentences, [sentences], in memory."""
-        part, lengths = copy.copy(self), np.diff(self._starts)
-        part._ids = self._ids[np.repeat(chosen, lengths)]
-        part._starts = np.concatenate(([0], np.cumsum(lengths[chosen])))
-        part._documents = self._documents[chosen]
-        return part
 
     @property
     def ids(self) -> npt.NDArray[np.int32]:

@@ -51,7 +51,7 @@ from autodistil.training.settings import TrainingSettings
 from autodistil.training.settings_check import check_settings
 from autodistil.training.start import Start, teacher_encoder
 from autodistil.training.teacher_vectors import TeacherVectors
-from autodistil.training.vector_map import Sample, own_maps
+from autodistil.training.vector_map import Sample, mapped_students, own_maps
 
 _MAP_PASSAGES = 4096
 """Passages that the maps are solved on."""
@@ -334,17 +334,13 @@ class Trainer:
                 batch = self.sampler.read(part, student.vocab)
                 yield batch, vectors.fetch(part).to(self._device)
 
-        alike: dict[tuple[int, int], list[Architecture]] = {}
-        for student in self._space.students():
-            alike.setdefault((student.layers, student.hidden), []).append(student)
-        students = [student for group in alike.values() for student in _spread(group)]
         self.superlm.eval()
         tensors = {
             name: tensor
             for name, tensor in self.superlm.tensors().items()
             if not name.startswith(TRAINED_MAP)
         }
-        tensors |= own_maps(self.superlm, students, samples_of, self._pooling)
+        tensors |= own_maps(self.superlm, mapped_students(self._space), samples_of, self._pooling)
         self.superlm = ElasticEncoder(tensors, self.superlm.encoder, self.superlm.kept_layers)
 
     def save(self) -> None:
@@ -356,12 +352,6 @@ class Trainer:
             self.superlm.tensors(),
             self._optimizer,
         )
-
-
-def _spread(students: Sequence[Architecture], most: int = 4) -> list[Architecture]:
-    """Some of the students, at equal distances in their order."""
-    places = np.linspace(0, len(students) - 1, min(most, len(students)))
-    return [students[int(place)] for place in places]
 
 
 def _truncate_losses(path: Path, step: int) -> None:

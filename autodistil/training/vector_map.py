@@ -8,6 +8,7 @@ point and costs a student nothing.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,6 +69,24 @@ def shared_map(
     bias = torch.zeros(width)
     problem.solve(weight, bias, _RIDGE)
     return {f"{TRAINED_MAP}.weight": weight, f"{TRAINED_MAP}.bias": bias}
+
+
+def mapped_students(space: SubSpace, most: int = 4) -> list[Architecture]:
+    """Some students of every depth and width, at equal distances in their order; those of a depth
+    and width one after another, as `own_maps` takes them.
+
+    Args:
+        space: The sub-space.
+        most: How many of a depth and width at most.
+    """
+    alike: dict[str, list[Architecture]] = {}
+    for student in space.students():
+        alike.setdefault(map_name(student), []).append(student)
+    chosen = []
+    for group in alike.values():
+        places = np.linspace(0, len(group) - 1, min(most, len(group)))
+        chosen += [group[int(place)] for place in places]
+    return chosen
 
 
 @torch.no_grad()

@@ -19,7 +19,13 @@ from autodistil.text.corpus import Batch
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import Start, calibration_batches, cut_superlm, teacher_encoder
-from autodistil.training.vector_map import Sample, needs_map, own_maps, shared_map
+from autodistil.training.vector_map import (
+    Sample,
+    mapped_students,
+    needs_map,
+    own_maps,
+    shared_map,
+)
 from tests.autodistil.training.cuts import FULL
 from tests.factories import EMBEDDER_SPACE, random_batch, write_embedder
 
@@ -177,3 +183,13 @@ def test_only_embedders_have_maps(teacher: Teacher, narrow: Start, batches: list
     assert maps(narrow) == ["map.weight", "map.bias"]
     space: SubSpace = NARROW
     assert maps(cut_superlm(teacher, space, batches, StartSettings(least_squares=False))) == []
+
+
+def test_the_maps_are_solved_on_both_ends_of_every_depth_and_width() -> None:
+    chosen = mapped_students(EMBEDDER_SPACE, most=2)
+    assert len(chosen) == 2 * len(EMBEDDER_SPACE.layers) * len(EMBEDDER_SPACE.hidden)
+    names = [map_name(student) for student in chosen]
+    assert names == sorted(names)  # those of a map one after another
+    for first, last in zip(chosen[::2], chosen[1::2], strict=True):
+        alike = [s for s in EMBEDDER_SPACE.students() if map_name(s) == map_name(first)]
+        assert [first, last] == [alike[0], alike[-1]]
