@@ -1,6 +1,7 @@
 """Training of a sentence embedder's students, in several vocabularies."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,9 +188,10 @@ def test_a_text_of_a_single_passage_can_be_trained_on(
     embedder: Teacher, embedder_texts: Texts, narrow_start: Start, tmp_path: Path
 ) -> None:
     def first_sentence(text: Any) -> Any:
-        chosen = torch.zeros(len(text), dtype=torch.bool).numpy()
-        chosen[0] = True
-        return text._part(chosen)
+        part = copy(text)
+        part._ids, part._starts = text.ids[: text.starts[1]], text.starts[:2]
+        part._documents = text.documents[:1]
+        return part
 
     parts = {
         vocab: replace(corpus, train=first_sentence(corpus.train))
