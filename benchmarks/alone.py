@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from autodistil.extraction.extraction import extract_student
+from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import distil
 from autodistil.text.mixed_sources import open_corpus

@@ -26,15 +26,15 @@ from autodistil.evaluation.comparison import SentenceComparison
 from autodistil.evaluation.evaluation import MeasuredTeacher, evaluate_students
 from autodistil.evaluation.held_out_text import NEIGHBOURS, HeldOutText
 from autodistil.evaluation.signals import Signals
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import AXES, Budget
 from autodistil.search.search import Entry, search
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
+from autodistil.spaces.map_tensors import map_name
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS
-from autodistil.spaces.tensors import map_name
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.entries import entries_of
 from autodistil.superlm.rescoring import read_held_out

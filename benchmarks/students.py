@@ -1,6 +1,7 @@
 """What the benchmarks share: the students they look at."""
 
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.families.architecture import Architecture
+from autodistil.spaces.sub_space import SubSpace
 
 
 def three(space: SubSpace) -> list[Architecture]:

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import torch
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher, load_teacher, trim_teacher
 from autodistil.quiet import quiet_transformers
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.text.mixed_sources import open_corpus
 from autodistil.text.vocabulary_texts import read_texts

@@ -10,13 +10,13 @@ import typer
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
+from autodistil.families.architecture import Architecture
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.output_folder import appearing, check_unused
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
 from autodistil.search.search import search
 from autodistil.selection.on_text import DomainSearch
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of

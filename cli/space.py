@@ -9,10 +9,12 @@ import typer
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.signals import Signals
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.registry import read_encoder
 from autodistil.spaces.cost import cost
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS, partition
-from autodistil.spaces.tensors import EncoderConfig
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from cli.output import STUDENT_COLUMNS, JsonOption, print_json, print_table
 
 
@@ -54,8 +56,6 @@ def _resolve(
             raise InvalidInput(f"There is no preset {preset!r}; there is {', '.join(PRESETS)}.")
         return PRESETS[preset], BERT_BASE, BERT_BASE_ENCODER
     assert teacher is not None  # noqa: S101 -- one of the two, see above
-    from autodistil.models.teacher import read_sizes
-
     path = teacher / "config.json" if teacher.is_dir() else teacher
     try:
         config = json.loads(path.read_text())
@@ -63,5 +63,5 @@ def _resolve(
         raise InvalidInput(f"{path} cannot be read as a model's config: {error}.") from error
     if not isinstance(config, dict):
         raise InvalidInput(f"{path} is no model's config.")
-    sizes, encoder = read_sizes(config)
+    sizes, encoder = read_encoder(config)
     return partition(sizes, k, heads), sizes, encoder

@@ -10,10 +10,11 @@ import typer
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput, explain
+from autodistil.families.architecture import Architecture
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import parse_amount
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.partition import partition
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses
 from cli.output import JsonOption, Meter, errors, print_json, progress
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SPEC, SuperLM
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Batch, Corpus
@@ -158,7 +159,7 @@ def random_tensors(
     return {
         name: torch.randn(shape, generator=generator) * (0.3 if len(shape) == 1 else 0.12)
         + float("LayerNorm.weight" in name)
-        for name, shape in tensor_shapes(architecture, encoder).items()
+        for name, shape in encoder.shapes(architecture).items()
     }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autodistil.downstream.sentence_modules import SentenceModules, read_modules
 from autodistil.downstream.static_table import StaticTable
+from autodistil.families.registry import longest_text
 from autodistil.models.model_folder import load_folder
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def open_embedder(folder: Path) -> Embedder:
         return hidden
 
     longest = [modules.max_length, loaded.tokenizer.model_max_length]
-    longest.append(getattr(model.config, "max_position_embeddings", None))
+    longest.append(longest_text(model.config.to_dict()))
     known = [length for length in longest if length is not None and length < _UNKNOWN_LENGTH]
     return PoolingEmbedder(hidden_states, loaded.tokenizer, min(known, default=512), modules)
 

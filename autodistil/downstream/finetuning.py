@@ -22,6 +22,7 @@ from autodistil.downstream.metrics import METRICS, Values
 from autodistil.downstream.task_data import Examples
 from autodistil.downstream.tasks import Task
 from autodistil.errors import TrainingDiverged
+from autodistil.families.registry import longest_text
 from autodistil.models.model_folder import load_folder
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def finetune(
         if device.type == "cpu":
             # PyTorch's fused attention for CPUs is slow to go backward, see elastic.py.
             loaded.model.set_attn_implementation("eager")
-        limit = min(recipe.max_length, loaded.model.config.max_position_embeddings)
+        longest = longest_text(loaded.model.config.to_dict())
+        limit = min(recipe.max_length, longest or recipe.max_length)
         started = time.monotonic()
         rng = np.random.default_rng(seed)
         if recipe.max_examples is not None and recipe.max_examples < len(train):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from autodistil.evaluation.quality import Score, estimate_quality
 from autodistil.evaluation.signals import Correlation, Loss, Signals
-from autodistil.spaces.architecture import Architecture, Depth, Size
+from autodistil.families.architecture import Architecture, Depth, Size
 from autodistil.spaces.cost import Cost
 
 _NEEDED = ("similarity_loss", "neighbour_agreement", "stranger_agreement")

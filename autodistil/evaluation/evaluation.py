@@ -19,9 +19,9 @@ from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.score_log import ScoreLog
 from autodistil.evaluation.shared_forward import SharedForward, network_of
 from autodistil.evaluation.signals import Signals
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import to_teacher_space
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import Pooling, SentenceEmbedding
 from autodistil.training.settings import ObjectiveSettings
 

@@ -4,6 +4,7 @@ Everything but attention treats tokens one by one, so it runs on all of them in 
 runs on rows of equal length together, without a mask.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.models.primitives import rotate
 from autodistil.spaces.embedding import Pooling
 from autodistil.text.corpus import Batch
 
@@ -65,12 +67,21 @@ class PackedBatch:
             start += count * length
         return cls(batch.input_ids[order][rows, positions], positions, tuple(groups), order)
 
-    def attend(self, projections: Tensor, heads: int) -> Tensor:
+    def attend(
+        self,
+        projections: Tensor,
+        heads: int,
+        rope_theta: float | None = None,
+        score_bias: Callable[[int], Tensor | None] = lambda length: None,
+    ) -> Tensor:
         """Scaled dot product attention inside the rows.
 
         Args:
             projections: Queries, keys, and values, [tokens, 3, attention width].
             heads: Number of heads.
+            rope_theta: Base of the rotation of queries and keys by their positions, if any.
+            score_bias: What is added to the scores of rows of a length, [heads or 1, length,
+                length].
 
         Returns:
             Context, [tokens, attention width].
@@ -79,7 +90,11 @@ class PackedBatch:
         for group in self.groups:
             by_head = torch.unflatten(group.of(projections), -1, (heads, -1))
             query, key, value = by_head.transpose(1, 3).unbind(2)
-            attended = F.scaled_dot_product_attention(query, key, value)
+            places = torch.arange(group.length, device=projections.device)
+            query, key = (rotate(x, places, rope_theta) for x in (query, key))
+            attended = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=score_bias(group.length)
+            )
             group.of(context).copy_(attended.transpose(1, 2).flatten(2))
         return context
 

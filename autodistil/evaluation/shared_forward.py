@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.evaluation.packed import PackedBatch
+from autodistil.families.architecture import Architecture
+from autodistil.families.parts import Block, Linear, Norm
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.models.primitives import activate, bias_of, embed, norm, score_bias, weight_of
 
 
 class Step(NamedTuple):
@@ -72,9 +73,8 @@ class SharedForward:
     """
 
     def __init__(self, encoder: ElasticEncoder, hidden: int, head_width: int) -> None:
-        self._tensors = encoder.tensors()
+        self._tensors, self._encoder = encoder.tensors(), encoder.encoder
         self._activation = encoder.activation
-        self._eps = encoder.encoder.layer_norm_eps
         self._hidden, self._head_width = hidden, head_width
 
     @classmethod
@@ -90,15 +90,8 @@ class SharedForward:
             paths: The students, each once.
         """
         ordered = sorted(paths)  # equal beginnings stand together
-        yield from self._descend(batch, self._embed(batch), ordered, 0)
-
-    def _embed(self, batch: PackedBatch) -> Tensor:
-        words, positions, types = (
-            self._tensors[f"embeddings.{kind}_embeddings.weight"][:, : self._hidden]
-            for kind in ("word", "position", "token_type")
-        )
-        summed = F.embedding(batch.input_ids, words) + F.embedding(batch.positions, positions)
-        return self._norm(summed.add_(types[0]), "embeddings.LayerNorm")
+        first = embed(self._tensors, self._encoder, batch.input_ids, batch.positions, self._hidden)
+        yield from self._descend(batch, first, ordered, 0)
 
     def _descend(
         self, batch: PackedBatch, hidden: Tensor, paths: Sequence[Path], depth: int
@@ -109,53 +102,68 @@ class SharedForward:
                 (heads, list(found))
                 for heads, found in groupby(of_layer, lambda path: path[depth].heads)
             ]
-            projections = self._project(hidden, layer, by_heads[-1][0])
-            context = batch.attend(projections, by_heads[-1][0])
-            name = layer_tensor(layer, "attention.output.dense")
-            summed, done = hidden + self._bias(name, self._hidden), 0
+            block = self._encoder.block(layer)
+            read = self._norm(block.before_attention, hidden)
+            projections = self._project(read, block, by_heads[-1][0])
+            context = self._attend(batch, projections, block, by_heads[-1][0])
+            summed, done = self._started(hidden, block.attention_output), 0
             for heads, of_heads in by_heads:
                 width = heads * self._head_width
-                self._add_product(summed, context, name, done, width)
+                self._add_product(summed, context, block.attention_output, done, width)
                 done = width
-                attended = self._norm(summed, layer_tensor(layer, "attention.output.LayerNorm"))
+                attended = self._norm(block.after_attention, summed)
                 own = projections[..., :width]
-                for found, output in self._feed_forward(attended, layer, of_heads, depth):
+                for found, output in self._feed_forward(attended, block, of_heads, depth):
                     ending = len(found[0]) == depth + 1  # shorter paths come first
                     if ending:
-                        yield found[0], LastLayer(own, output)
+                        last = self._norm(self._encoder.final_norm, output)
+                        yield found[0], LastLayer(own, last)
                     yield from self._descend(batch, output, found[ending:], depth + 1)
 
-    def _project(self, hidden: Tensor, layer: int, heads: int) -> Tensor:
+    def _project(self, read: Tensor, block: Block, heads: int) -> Tensor:
         """Queries, keys, and values in one product, [tokens, 3, heads x head width]."""
-        names = [layer_tensor(layer, f"attention.self.{n}") for n in ("query", "key", "value")]
-        width = heads * self._head_width
-        weight = torch.cat([self._tensors[f"{n}.weight"][:width, : self._hidden] for n in names])
-        bias = torch.cat([self._bias(name, width) for name in names])
-        return torch.unflatten(F.linear(hidden, weight, bias), -1, (3, width))
+        parts, width = (block.query, block.key, block.value), heads * self._head_width
+        weight = torch.cat(
+            [weight_of(self._tensors, part)[:width, : self._hidden] for part in parts]
+        )
+        biases = [bias_of(self._tensors, part) for part in parts]
+        bias = torch.cat(
+            [found[:width] for found in biases if found is not None] or [weight[:0, 0]]
+        )
+        product = F.linear(read, weight, bias if len(bias) else None)
+        return torch.unflatten(product, -1, (3, width))
+
+    def _attend(self, batch: PackedBatch, projections: Tensor, block: Block, heads: int) -> Tensor:
+        relative = self._encoder.relative_positions
+
+        def bias(length: int) -> Tensor | None:
+            return score_bias(self._tensors, relative, block, length, heads)
+
+        return batch.attend(projections, heads, block.rope_theta, bias)
 
     def _feed_forward(
-        self, attended: Tensor, layer: int, paths: Sequence[Path], depth: int
+        self, attended: Tensor, block: Block, paths: Sequence[Path], depth: int
     ) -> Iterator[tuple[list[Path], Tensor]]:
         """Outputs of the layer for each width of its FFN, from the narrowest on."""
-        first, second = (layer_tensor(layer, n) for n in ("intermediate.dense", "output.dense"))
-        widest = paths[-1][depth].intermediate
-        weight = self._tensors[f"{first}.weight"][:widest, : self._hidden]
-        wide = F.linear(attended, weight, self._bias(first, widest))
-        activations: Tensor = self._activation(wide)
-        summed, done = attended + self._bias(second, self._hidden), 0
+        read, widest = self._norm(block.before_ffn, attended), paths[-1][depth].intermediate
+        activations = activate(self._tensors, block, self._activation, read, widest)
+        summed, done = self._started(attended, block.ffn_out), 0
         for width, found in groupby(paths, lambda path: path[depth].intermediate):
-            self._add_product(summed, activations, second, done, width)
+            self._add_product(summed, activations, block.ffn_out, done, width)
             done = width
-            yield list(found), self._norm(summed, layer_tensor(layer, "output.LayerNorm"))
+            # Without a LayerNorm after it, the sum itself is the output, and grows on.
+            output = self._norm(block.after_ffn, summed)
+            yield list(found), output.clone() if output is summed else output
 
-    def _add_product(self, summed: Tensor, x: Tensor, name: str, start: int, end: int) -> None:
+    def _started(self, residual: Tensor, part: Linear) -> Tensor:
+        """The residual stream and the bias of what will be added to it, a new tensor."""
+        bias = bias_of(self._tensors, part)
+        return residual.clone() if bias is None else residual + bias[: self._hidden]
+
+    def _add_product(self, summed: Tensor, x: Tensor, part: Linear, start: int, end: int) -> None:
         """Add what the inputs from `start` to `end` contribute to a linear map."""
-        weight = self._tensors[f"{name}.weight"][: self._hidden, start:end]
+        weight = weight_of(self._tensors, part)[: self._hidden, start:end]
         summed.addmm_(x[:, start:end], weight.T)
 
-    def _bias(self, name: str, width: int) -> Tensor:
-        return self._tensors[f"{name}.bias"][:width]
-
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        weight, bias = (self._tensors[f"{name}.{n}"][: self._hidden] for n in ("weight", "bias"))
-        return F.layer_norm(x, (self._hidden,), weight, bias, self._eps)
+    def _norm(self, part: Norm | None, x: Tensor) -> Tensor:
+        return norm(self._tensors, part, x, self._encoder.layer_norm_eps)

@@ -12,9 +12,10 @@ from isal import igzip
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.model_card import model_card
 from autodistil.extraction.sentence_files import write_json, write_sentence_modules
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.models.own_models import OWN_CONFIG, OWN_MODEL, own_file, own_type
 from autodistil.spaces.spec import FileEntry
-from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.tokenizers import write_tokenizer
 
@@ -33,7 +34,7 @@ def export_transformers(
 ) -> dict[str, FileEntry]:
     """Write a student as a folder that `AutoModel.from_pretrained` loads.
 
-    A stock student is a plain BERT. Any other carries its own model class in the folder. Of a
+    A student that stock `transformers` cannot hold carries its own model class in the folder. Of a
     sentence embedder's student, sentence-transformers finds the modules after the encoder beside
     it.
 
@@ -53,11 +54,12 @@ def export_transformers(
     architecture = candidate.architecture
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    write_json(folder / "config.json", model_config(architecture, superlm.spec.encoder))
+    kept = superlm.spec.kept_layers[architecture.layers]
+    encoder = superlm.spec.encoder.keep_layers(kept)
+    write_json(folder / "config.json", model_config(architecture, encoder))
     write_tokenizer(superlm, architecture.vocab, folder)
     if not architecture.stock:
-        source = Path(__file__).parents[1] / "models" / "student_model.py"
-        shutil.copyfile(source, folder / _MODEL_FILE)
+        shutil.copyfile(own_file(encoder.family), folder / _MODEL_FILE)
     if superlm.spec.teacher.embedding is not None:
         write_sentence_modules(
             superlm.spec.teacher.embedding, architecture.hidden, to_teacher, folder
@@ -73,35 +75,28 @@ def export_transformers(
 
 
 def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str, Any]:
-    """A student's `config.json`."""
+    """A student's `config.json`.
+
+    Args:
+        architecture: The student.
+        encoder: What it shares with its teacher; its layers are the student's.
+    """
     config: dict[str, Any] = {
-        "architectures": ["BertModel"],
-        "model_type": "bert",
-        "hidden_size": architecture.hidden,
-        "num_hidden_layers": architecture.layers,
-        "num_attention_heads": architecture.heads,
-        "intermediate_size": architecture.intermediate,
-        "vocab_size": architecture.vocab or encoder.vocab_size,
-        "max_position_embeddings": encoder.max_position_embeddings,
-        "type_vocab_size": encoder.type_vocab_size,
-        "hidden_act": encoder.hidden_act,
-        "layer_norm_eps": encoder.layer_norm_eps,
-        "pad_token_id": encoder.pad_token_id,
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
-        "initializer_range": 0.02,
+        "architectures": [encoder.model_class],
+        "model_type": encoder.family,
+        **encoder.student_config(architecture),
         "dtype": "float32",
         "transformers_version": version("transformers"),
     }
     if not architecture.stock:
         module = _MODEL_FILE.removesuffix(".py")
         config |= {
-            "architectures": ["StudentModel"],
-            "model_type": "autodistil-bert",
+            "architectures": [OWN_MODEL],
+            "model_type": own_type(encoder.family),
             "head_width": architecture.head_width,
             "auto_map": {
-                "AutoConfig": f"{module}.StudentConfig",
-                "AutoModel": f"{module}.StudentModel",
+                "AutoConfig": f"{module}.{OWN_CONFIG}",
+                "AutoModel": f"{module}.{OWN_MODEL}",
             },
         }
     return config

@@ -1,7 +1,7 @@
 """The README of an exported student, as the Hugging Face hub shows it."""
 
 from autodistil.evaluation.candidates import Candidate
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
 from autodistil.superlm.bundle import SuperLM
 
 

@@ -7,8 +7,8 @@ from autodistil.errors import InvalidInput
 from autodistil.extraction.onnx_graph import ONNX_FILE
 from autodistil.extraction.parity import compare_with_superlm
 from autodistil.extraction.receipt import Parity
+from autodistil.families.architecture import Architecture
 from autodistil.optional import import_optional
-from autodistil.spaces.architecture import Architecture
 from autodistil.superlm.bundle import SuperLM
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def check_onnx_parity(
 
     def run(ids: "Tensor", mask: "Tensor") -> "Tensor":
         inputs = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-        inputs["token_type_ids"] = torch.zeros_like(ids).numpy()
         return torch.from_numpy(session.run(["last_hidden_state"], inputs)[0])
 
     return compare_with_superlm(run, superlm, architecture, reference, _TOLERANCE)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from autodistil.downstream.sentence_modules import read_modules
 from autodistil.errors import InvalidInput, ParityFailure
 from autodistil.extraction.receipt import Parity
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
+from autodistil.models.own_models import own_module
 from autodistil.spaces.embedding import SentenceEmbedding, Vectors
 from autodistil.superlm.bundle import SuperLM
 
@@ -50,7 +51,7 @@ def check_parity(
     """
     import torch
 
-    run = _load(architecture, folder)
+    run = _load(superlm.spec.encoder.family, architecture, folder)
     parity = compare_with_superlm(run, superlm, architecture, reference, PARITY_TOLERANCE, seed)
     embedding = superlm.spec.teacher.embedding
     if embedding is None:
@@ -73,13 +74,13 @@ def check_parity(
     return parity.model_copy(update={"vectors_max_abs_difference": difference})
 
 
-def _load(architecture: Architecture, folder: Path) -> "Run":
+def _load(family: str, architecture: Architecture, folder: Path) -> "Run":
     import torch
     from transformers import AutoModel
 
-    from autodistil.models.student_model import StudentModel
-
-    loader: Any = AutoModel if architecture.stock else StudentModel
+    loader: Any = AutoModel
+    if not architecture.stock:
+        loader = own_module(family).StudentModel
     try:
         model, info = loader.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
@@ -140,7 +141,7 @@ def _random_batch(
     import torch
 
     encoder = superlm.spec.encoder
-    length = min(64, encoder.max_position_embeddings)
+    length = min(64, encoder.positions)
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(architecture.vocab or encoder.vocab_size, (4, length), generator=generator)
     mask = torch.ones_like(ids)

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from autodistil.families.architecture import Architecture
 from autodistil.latency.conditions import Conditions, DeviceName, Percentile
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Latency
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import Cost
 from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.spec import FileEntry, Sha256

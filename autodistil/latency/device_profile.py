@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.errors import UnprofiledConditions
+from autodistil.families.architecture import Architecture
+from autodistil.families.registry import AnyEncoder
 from autodistil.files import read_json_model, write_json_model
 from autodistil.latency.conditions import (
     Conditions,
@@ -19,8 +21,6 @@ from autodistil.latency.conditions import (
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency
 from autodistil.latency.predictor import FEWEST, Prediction, Predictor, Sizes, outside_range
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import EncoderConfig
 
 _MAX_BYTES = 16 << 20
 _Error = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -122,7 +122,7 @@ class DeviceProfile(BaseModel):
     format: Literal["autodistil-device-1"] = "autodistil-device-1"
     name: DeviceName
     machine: Machine
-    encoder: EncoderConfig
+    encoder: AnyEncoder
     effort: Effort
     seed: int
     created_at: Annotated[str, Field(max_length=40)]

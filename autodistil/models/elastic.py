@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.parts import Block
+from autodistil.models.primitives import activate, embed, linear, norm, rotate, score_bias
 from autodistil.models.sentence_vectors import pool, to_teacher_space
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import Pooling
-from autodistil.spaces.tensors import EncoderConfig, layer_tensor
 
 KeptLayers = Mapping[int, tuple[int, ...]]
 """For every depth, the stored layers that a student of that depth runs, in order."""
@@ -45,11 +47,11 @@ class LayerOutput(NamedTuple):
 
 
 class ElasticEncoder(nn.Module):
-    """A BERT encoder whose active sub-network is chosen at every forward.
+    """An encoder whose active sub-network is chosen at every forward.
 
     Args:
-        tensors: The stored tensors, by the names of `autodistil.spaces.tensors.tensor_shapes`.
-        encoder: Activation, LayerNorm epsilon, and vocabulary.
+        tensors: The stored tensors, by the names of `EncoderConfig.shapes`.
+        encoder: What the students share, and their family.
         kept_layers: Stored layers per depth.
         dropout: Probability of dropout, while training, on what is added to the residual stream.
     """
@@ -70,10 +72,11 @@ class ElasticEncoder(nn.Module):
         self._stored = nn.ParameterDict(
             {name.replace(".", "/"): nn.Parameter(tensor) for name, tensor in tensors.items()}
         )
+        self._tensors = {name.replace("/", "."): tensor for name, tensor in self._stored.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """The stored tensors by their names; the parameters themselves, not copies."""
-        return {name.replace("/", "."): tensor for name, tensor in self._stored.items()}
+        return dict(self._tensors)
 
     def forward(
         self,
@@ -113,7 +116,12 @@ class ElasticEncoder(nn.Module):
         for layer in self.kept_layers[architecture.layers]:
             outputs.append(self.layer(hidden, mask, layer, architecture))
             hidden = outputs[-1].hidden
+        outputs[-1] = outputs[-1]._replace(hidden=self.end(hidden))
         return outputs
+
+    def end(self, hidden: Tensor) -> Tensor:
+        """Last hidden states from those after the last layer, [batch, tokens, hidden]."""
+        return norm(self._tensors, self.encoder.final_norm, hidden, self.encoder.layer_norm_eps)
 
     def vectors(
         self,
@@ -137,24 +145,20 @@ class ElasticEncoder(nn.Module):
         return to_teacher_space(pool(hidden, attention_mask, pooling), self.tensors(), architecture)
 
     def embed(self, input_ids: Tensor, hidden: int, token_type_ids: Tensor | None = None) -> Tensor:
-        """Sum of word, position, and type embeddings after LayerNorm, [batch, tokens, hidden].
+        """Hidden states before the first layer, [batch, tokens, hidden].
 
         Args:
             input_ids: [batch, tokens].
             hidden: Width of the student.
             token_type_ids: [batch, tokens]; zeros by default.
         """
-        if token_type_ids is None:
-            token_type_ids = torch.zeros_like(input_ids)
-        words = self._tensor("embeddings.word_embeddings.weight")[:, :hidden]
-        positions = self._tensor("embeddings.position_embeddings.weight")[:, :hidden]
-        types = self._tensor("embeddings.token_type_embeddings.weight")[:, :hidden]
-        summed = (
-            F.embedding(input_ids, words)
-            + positions[: input_ids.shape[1]]
-            + F.embedding(token_type_ids, types)
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        if self.encoder.embeddings.first_position:  # such families do not count padding
+            padding = input_ids == self.encoder.pad_token_id
+            places = ((~padding).cumsum(1) - 1).masked_fill(padding, -1)
+        return self._drop(
+            embed(self._tensors, self.encoder, input_ids, places, hidden, token_type_ids)
         )
-        return self._drop(self._norm(summed, "embeddings.LayerNorm"))
 
     def layer(
         self, hidden: Tensor, mask: Tensor, layer: int, architecture: Architecture
@@ -167,53 +171,65 @@ class ElasticEncoder(nn.Module):
             layer: Index of the stored layer.
             architecture: The sizes of this layer.
         """
-        heads = architecture.heads
+        tensors, block, eps = self._tensors, self.encoder.block(layer), self.encoder.layer_norm_eps
         width = architecture.attention_width
-
-        def split(x: Tensor) -> Tensor:
-            return torch.unflatten(x, -1, (heads, architecture.head_width)).transpose(1, 2)
-
-        def name(part: str) -> str:
-            return layer_tensor(layer, part)
-
-        queries = self._linear(hidden, name("attention.self.query"), width)
-        keys = self._linear(hidden, name("attention.self.key"), width)
-        values = self._linear(hidden, name("attention.self.value"), width)
-        context = _attend(split(queries), split(keys), split(values), mask)
-        context = context.transpose(1, 2).flatten(2)
-        attended = self._linear(context, name("attention.output.dense"), architecture.hidden)
-        attended = self._norm(self._drop(attended) + hidden, name("attention.output.LayerNorm"))
-        activations = self.activation(
-            self._linear(attended, name("intermediate.dense"), architecture.intermediate)
-        )
-        output = self._linear(activations, name("output.dense"), architecture.hidden)
-        output = self._norm(self._drop(output) + attended, name("output.LayerNorm"))
+        read = norm(tensors, block.before_attention, hidden, eps)
+        queries = linear(tensors, block.query, read, width)
+        keys = linear(tensors, block.key, read, width)
+        values = linear(tensors, block.value, read, width)
+        context = self._attend(queries, keys, values, mask, block, architecture.heads)
+        added = self._drop(linear(tensors, block.attention_output, context, architecture.hidden))
+        attended = norm(tensors, block.after_attention, added + hidden, eps)
+        read = norm(tensors, block.before_ffn, attended, eps)
+        activations = activate(tensors, block, self.activation, read, architecture.intermediate)
+        added = self._drop(linear(tensors, block.ffn_out, activations, architecture.hidden))
+        output = norm(tensors, block.after_ffn, added + attended, eps)
         return LayerOutput(output, queries, keys, values, context, attended, activations)
+
+    def _attend(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        block: Block,
+        heads: int,
+    ) -> Tensor:
+        """Context of every token, [batch, tokens, attention width]; arguments of the same shape."""
+        length = queries.shape[1]
+        places = torch.arange(length, device=queries.device)
+        query, key, value = (
+            torch.unflatten(x, -1, (heads, -1)).transpose(1, 2) for x in (queries, keys, values)
+        )
+        query, key = (rotate(x, places, block.rope_theta) for x in (query, key))
+        bias = score_bias(self._tensors, self.encoder.relative_positions, block, length, heads)
+        return attend(query, key, value, mask, bias).transpose(1, 2).flatten(2)
 
     def _drop(self, x: Tensor) -> Tensor:
         if not self._dropout:
             return x
         return F.dropout(x, self._dropout, self.training)
 
-    def _tensor(self, name: str) -> Tensor:
-        tensor: Tensor = self._stored[name.replace(".", "/")]
-        return tensor
 
-    def _linear(self, x: Tensor, name: str, out: int) -> Tensor:
-        weight = self._tensor(f"{name}.weight")[:out, : x.shape[-1]]
-        return F.linear(x, weight, self._tensor(f"{name}.bias")[:out])
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Scaled dot product attention, [batch, heads, tokens, head width], as its arguments.
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        width = x.shape[-1]
-        weight, bias = self._tensor(f"{name}.weight")[:width], self._tensor(f"{name}.bias")[:width]
-        return F.layer_norm(x, (width,), weight, bias, self.encoder.layer_norm_eps)
-
-
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Scaled dot product attention, [batch, heads, tokens, head width] each."""
+    Args:
+        queries: Queries.
+        keys: Keys.
+        values: Values.
+        mask: True where a key may be attended to, [batch, 1, 1, tokens].
+        bias: Added to the scores, [heads or 1, tokens, tokens].
+    """
+    added = mask
+    if bias is not None:
+        added = bias.to(queries.dtype).masked_fill(~mask, float("-inf"))
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=added)
     # PyTorch's fused kernel for CPUs takes ten times as long to go backward in bfloat16.
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-    probabilities: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1)
+    scores = scores.masked_fill(~mask, float("-inf")) if bias is None else scores + added
+    probabilities: Tensor = scores.softmax(-1)
     return probabilities @ values

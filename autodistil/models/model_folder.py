@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from autodistil.errors import InvalidInput, UnsupportedTeacher
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.registry import read_encoder
 from autodistil.models.module_list import list_modules
+from autodistil.models.own_models import family_of, own_module
 from autodistil.models.sentence_folder import read_pooling
-from autodistil.models.teacher import read_sizes
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import cost
 from autodistil.spaces.embedding import Pooling
-from autodistil.spaces.tensors import EncoderConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_STUDENT = "autodistil-bert"
 _MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
 
 
@@ -47,8 +47,9 @@ class ModelFacts:
 
     Attributes:
         sha256: Hash of its config, tokenizer, weights, and sentence modules.
-        macs: Exact MACs of the encoder at 128 tokens; None where it is no BERT.
-        params: Parameters, pooler and map to another width included; None where it is no BERT.
+        macs: Exact MACs of the encoder at 128 tokens; None where its family is unknown.
+        params: Parameters, with those of the pooler and of a map to another width; None where its
+            family is unknown.
     """
 
     sha256: str
@@ -67,14 +68,13 @@ def load_folder(folder: Path) -> LoadedModel:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from autodistil.models.student_model import StudentConfig, StudentModel
-
     try:
         # False, not left out: left out, transformers stops to ask whether code may run.
         own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        if read_config(folder).get("model_type") == _STUDENT:
-            own["config"] = StudentConfig.from_pretrained(folder, local_files_only=True)
-            model = StudentModel.from_pretrained(folder, dtype=torch.float32, **own)
+        if (family := family_of(read_config(folder).get("model_type"))) is not None:
+            classes: Any = own_module(family)
+            own["config"] = classes.StudentConfig.from_pretrained(folder, **own)
+            model = classes.StudentModel.from_pretrained(folder, dtype=torch.float32, **own)
         else:
             model = AutoModel.from_pretrained(folder, dtype=torch.float32, **own)
         tokenizer = AutoTokenizer.from_pretrained(folder, **own)
@@ -127,12 +127,15 @@ def _values(folder: Path) -> int:
 
 
 def _read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
-    if config.get("model_type") != _STUDENT:
-        return read_sizes(config)
+    family = family_of(config.get("model_type"))
+    if family is None:
+        return read_encoder(config)
     # One head as wide as the model passes where the student's own heads would not.
-    architecture, encoder = read_sizes({**config, "model_type": "bert", "num_attention_heads": 1})
+    names = {"num_attention_heads", "n_heads"} & set(config)
+    one = {**config, "model_type": family, **dict.fromkeys(names, 1)}
+    architecture, encoder = read_encoder(one)
     try:
-        heads = {"heads": config["num_attention_heads"], "head_width": config["head_width"]}
+        heads = {"heads": config[names.pop()], "head_width": config["head_width"]}
         return Architecture.model_validate({**architecture.model_dump(), **heads}), encoder
     except (KeyError, ValueError) as error:
         raise UnsupportedTeacher(f"The student's config.json is unusable ({error}).") from error

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
 from autodistil.spaces.embedding import Pooling
-from autodistil.spaces.tensors import map_name
+from autodistil.spaces.map_tensors import map_name
 
 TRAINED_MAP = "map"
 """Name of the map that all students share while they are trained."""

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import UnsupportedTeacher
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.registry import read_encoder
 from autodistil.models.sentence_folder import read_embedding
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.embedding import SentenceEmbedding
-from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
-
-_SUPPORTED = (
-    "supported are encoders of model type 'bert' with absolute positions, "
-    "hidden = heads x head width, and one of the activations gelu, gelu_new, relu, silu"
-)
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Teacher:
         sha256: Hash over its tensors' names, shapes, and values.
         architecture: Its sizes.
         encoder: What students share with it.
-        tensors: Its tensors in fp32, by the names of `tensor_shapes`.
+        tensors: Its tensors in fp32, by the names of `EncoderConfig.shapes`.
         tokenizer: Its tokenizer.
         embedding: How it embeds sentences; None if it is no sentence embedder.
     """
@@ -47,47 +43,8 @@ class Teacher:
     @property
     def longest(self) -> int:
         """Tokens of a text that it reads at most."""
-        positions = self.encoder.max_position_embeddings
+        positions = self.encoder.positions
         return self.embedding.max_seq_length if self.embedding else positions
-
-
-def read_sizes(config: dict[str, Any]) -> tuple[Architecture, EncoderConfig]:
-    """Sizes of a BERT-like model from its config.
-
-    Raises:
-        UnsupportedTeacher: It is no encoder that a SuperLM can be cut from.
-    """
-    kind = config.get("model_type")
-    if kind != "bert":
-        raise UnsupportedTeacher(f"Model type {kind!r} is not supported: {_SUPPORTED}.")
-    if config.get("is_decoder") or config.get("position_embedding_type", "absolute") != "absolute":
-        raise UnsupportedTeacher(f"Decoders and relative positions: {_SUPPORTED}.")
-    try:
-        hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-        if hidden % heads:
-            raise UnsupportedTeacher(
-                f"Hidden {hidden} is not a multiple of {heads} heads: {_SUPPORTED}."
-            )
-        architecture = Architecture(
-            layers=config["num_hidden_layers"],
-            hidden=hidden,
-            heads=heads,
-            head_width=hidden // heads,
-            intermediate=config["intermediate_size"],
-        )
-        encoder = EncoderConfig(
-            vocab_size=config["vocab_size"],
-            max_position_embeddings=config["max_position_embeddings"],
-            type_vocab_size=config["type_vocab_size"],
-            hidden_act=config["hidden_act"],
-            layer_norm_eps=config["layer_norm_eps"],
-            pad_token_id=config.get("pad_token_id") or 0,
-        )
-    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
-        raise UnsupportedTeacher(
-            f"The teacher's config.json is unusable ({error}): {_SUPPORTED}."
-        ) from error
-    return architecture, encoder
 
 
 def load_teacher(name: str) -> Teacher:
@@ -103,8 +60,8 @@ def load_teacher(name: str) -> Teacher:
         # False, not left out: left out, transformers stops to ask whether code may run.
         own: dict[str, Any] = {"trust_remote_code": False}
         config = AutoConfig.from_pretrained(name, **own)
-        architecture, encoder = read_sizes(config.to_dict())
-        embedding = read_embedding(name, architecture.hidden, encoder.max_position_embeddings)
+        architecture, encoder = read_encoder(config.to_dict())
+        embedding = read_embedding(name, architecture.hidden, encoder.positions)
         model, info = AutoModel.from_pretrained(
             name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, **own
         )
@@ -113,7 +70,8 @@ def load_teacher(name: str) -> Teacher:
         raise
     except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise UnsupportedTeacher(f"{name!r} cannot be loaded as a teacher: {error}") from error
-    missing = {key for key in info["missing_keys"] if not key.startswith("pooler.")}
+    pooler = encoder.pooler.stored if encoder.pooler else {}
+    missing = {key for key in info["missing_keys"] if key not in pooler}
     if missing:
         raise UnsupportedTeacher(
             f"{name!r} lacks weights: {', '.join(sorted(missing)[:3])} ({len(missing)} in all)."
@@ -123,10 +81,10 @@ def load_teacher(name: str) -> Teacher:
     if wrong := [key for key, value in tensors.items() if not value.isfinite().all()]:
         raise UnsupportedTeacher(f"{name!r} holds values that are not finite, in {wrong[0]}.")
     if info["missing_keys"]:  # a teacher without pooler: start from the identity, not from noise
-        tensors["pooler.dense.weight"] = torch.eye(architecture.hidden)
-        tensors["pooler.dense.bias"] = torch.zeros(architecture.hidden)
-    shapes = tensor_shapes(architecture, encoder)
-    tensors = {key: tensors[key].contiguous() for key in shapes}
+        for key in pooler:
+            width = architecture.hidden
+            tensors[key] = torch.eye(width) if key.endswith(".weight") else torch.zeros(width)
+    tensors = {key: tensors[key].contiguous() for key in encoder.shapes(architecture)}
     return Teacher(
         name=_display_name(name),
         sha256=_hash(tensors),
@@ -175,7 +133,7 @@ def trim_teacher(
     """
     import torch
 
-    name = "embeddings.word_embeddings.weight"
+    (name,) = teacher.encoder.embeddings.words.stored
     words = teacher.tensors[name][torch.tensor(kept)]
     pad = kept.index(teacher.encoder.pad_token_id)
     return replace(

@@ -9,11 +9,13 @@ from autodistil.errors import InvalidInput
 from autodistil.extraction.export import model_config
 from autodistil.extraction.onnx_graph import ONNX_FILE, import_onnx, onnx_bytes
 from autodistil.extraction.onnx_runtime import import_onnxruntime, open_session
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.registry import longest_text
 from autodistil.latency.conditions import Conditions
 from autodistil.latency.measurement import Forward
 from autodistil.models.model_folder import load_folder, read_config
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import EncoderConfig, tensor_shapes
+from autodistil.models.own_models import student_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +52,7 @@ class RandomStudents:
         self.conditions, self._encoder, self._seed = conditions, encoder, seed
         self._ready: dict[Architecture, Forward] = {}
         size = max(
-            sum(_padded(prod(shape)) for shape in tensor_shapes(student, encoder).values())
+            sum(_padded(prod(shape)) for shape in encoder.shapes(student).values())
             for student in students
         )
         generator = torch.Generator().manual_seed(seed)
@@ -58,9 +60,9 @@ class RandomStudents:
         self._memory = memory.to(getattr(torch, conditions.dtype))
 
     def tensors(self, architecture: Architecture) -> "dict[str, Tensor]":
-        """Tensors of a student by the names of `tensor_shapes`: views, not copies."""
+        """Tensors of a student by the names of `EncoderConfig.shapes`: views, not copies."""
         tensors, offset = {}, 0
-        for name, shape in tensor_shapes(architecture, self._encoder).items():
+        for name, shape in self._encoder.shapes(architecture).items():
             count = prod(shape)
             tensors[name] = self._memory[offset : offset + count].view(shape)
             offset += _padded(count)
@@ -96,7 +98,7 @@ def folder_forward(folder: Path, conditions: Conditions, seed: int = 0) -> Forwa
     import torch
 
     config = read_config(folder)
-    check_conditions(conditions, _size(config, "max_position_embeddings", folder))
+    check_conditions(conditions, longest_text(config) or 0)
     if conditions.runtime == "onnxruntime":
         path = folder / ONNX_FILE
         if not path.is_file():
@@ -137,18 +139,13 @@ def _model(
     architecture: Architecture, encoder: EncoderConfig, tensors: "dict[str, Tensor]"
 ) -> "PreTrainedModel":
     """A model of the class that an exported student loads as, around the tensors given."""
-    from transformers import BertConfig, BertModel
-
-    from autodistil.models.student_model import StudentConfig, StudentModel
-
     settings = model_config(architecture, encoder)
     settings.pop("model_type")
     settings.pop("auto_map", None)
-    model: Any = BertModel if architecture.stock else StudentModel
-    config: Any = BertConfig if architecture.stock else StudentConfig
+    model = student_class(encoder, architecture)
     dtype = next(iter(tensors.values())).dtype
     loaded: PreTrainedModel = model.from_pretrained(
-        None, config=config(**settings), state_dict=tensors, dtype=dtype
+        None, config=model.config_class(**settings), state_dict=tensors, dtype=dtype
     )
     return loaded
 
@@ -172,7 +169,7 @@ def _onnx_forward(
 ) -> Forward:
     session = open_session(model, conditions.threads)
     ids = _token_ids(vocab_size, conditions, seed).numpy()
-    inputs = {"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": ids * 0}
+    inputs = {"input_ids": ids, "attention_mask": ids * 0 + 1}
     return lambda: session.run(None, inputs)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
 from autodistil.latency.conditions import Conditions
 from autodistil.latency.device_profile import (
     ConditionsProfile,
@@ -18,10 +20,8 @@ from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, measure_in_turns, torch_threads
 from autodistil.latency.predictor import FEWEST, Predictor, held_out_errors
 from autodistil.profiling.dense_students import RandomStudents, check_conditions
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.spec import SuperLMSpec
-from autodistil.spaces.tensors import EncoderConfig
 
 
 def profile_spaces(
@@ -51,7 +51,7 @@ def profile_spaces(
         raise InvalidInput("There is no SuperLM whose students could be measured.")
     students = (student for spec in superlms for student in spec.space.students())
     sample = stratified_sample(students, request.students, seed)
-    encoder = max((s.encoder for s in superlms), key=lambda e: e.max_position_embeddings)
+    encoder = max((s.encoder for s in superlms), key=lambda e: e.positions)
     conditions = [asked.with_threads(threads) for asked in request.conditions]
     return profile_device(name, sample, encoder, conditions, request.effort, seed, on_turn)
 
@@ -110,7 +110,7 @@ def profile_device(
         raise InvalidInput("Name the conditions to profile the device under.")
     effort, kinds = effort or Effort(), list(dict.fromkeys(conditions))
     for each in kinds:
-        check_conditions(each, encoder.max_position_embeddings)
+        check_conditions(each, encoder.positions)
     profiled = []
     for number, each in enumerate(kinds):
 

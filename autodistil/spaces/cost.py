@@ -14,8 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import EncoderConfig, map_shapes, tensor_shapes
+from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
+from autodistil.spaces.map_tensors import map_shapes
 
 SEQUENCE_LENGTH = 128
 """Tokens at which MACs and FLOPs are counted unless said otherwise, as in the paper."""
@@ -67,8 +68,8 @@ def cost(
         sequence_length: Tokens `n` of the sequence that MACs are counted for.
         map_width: Width that a map brings its vectors to, if it has one.
     """
-    macs = exact_macs(architecture, sequence_length)
-    shapes = tensor_shapes(architecture, encoder)
+    macs = exact_macs(architecture, sequence_length, encoder.block(0).gate is not None)
+    shapes = encoder.shapes(architecture)
     params, size = _params(shapes), safetensors_bytes(shapes)
     if map_width is not None:
         shapes = map_shapes(architecture, map_width)
@@ -97,12 +98,22 @@ def _params(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(map(prod, shapes.values()))
 
 
-def exact_macs(architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH) -> int:
-    """MACs of the encoder's layers: projections, attention scores and values, FFN."""
+def exact_macs(
+    architecture: Architecture, sequence_length: int = SEQUENCE_LENGTH, gated: bool = False
+) -> int:
+    """MACs of the encoder's layers: projections, attention scores and values, FFN.
+
+    Windows of attention save nothing here: `transformers` computes all scores and masks some.
+
+    Args:
+        architecture: The student.
+        sequence_length: Tokens of a text.
+        gated: Whether a third map of the FFN gates its neurons.
+    """
     n, hidden = sequence_length, architecture.hidden
     projections = 4 * n * hidden * architecture.attention_width
     scores_and_values = 2 * n * n * architecture.attention_width
-    ffn = 2 * n * hidden * architecture.intermediate
+    ffn = (3 if gated else 2) * n * hidden * architecture.intermediate
     return architecture.layers * (projections + scores_and_values + ffn)
 
 
@@ -128,11 +139,10 @@ def safetensors_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: DType = "flo
 
 
 def _paper_params(architecture: Architecture, encoder: EncoderConfig, teacher_heads: int) -> int:
-    h = architecture.hidden
+    h, tables = architecture.hidden, (encoder.embeddings.positions, encoder.embeddings.types)
     embeddings = h * (
         (architecture.vocab or encoder.vocab_size)
-        + encoder.max_position_embeddings
-        + encoder.type_vocab_size
+        + sum(table.rows for table in tables if table is not None and isinstance(table.rows, int))
         + 2
     )
     attention = h * h + 3 * h * h * architecture.heads / teacher_heads + 6 * h

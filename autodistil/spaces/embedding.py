@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autodistil.spaces.architecture import Size
+from autodistil.families.architecture import Size
 
 _Text = Annotated[str, Field(max_length=10_000)]
 

@@ -5,8 +5,9 @@ from fractions import Fraction
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
-from autodistil.spaces.tensors import EncoderConfig
+from autodistil.families.architecture import Architecture
+from autodistil.families.bert import BertEncoder
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 
 # The paper's partition of BERT-base (section 3.1): low and high of each axis as fractions of
 # the teacher, and the FFN ratios in percent of the hidden width for a teacher of ratio 4.
@@ -131,7 +132,7 @@ def _steps(low: Fraction | int, high: Fraction | int, whole: int, step: int) -> 
 
 
 BERT_BASE = Architecture(layers=12, hidden=768, heads=12, head_width=64, intermediate=3072)
-BERT_BASE_ENCODER = EncoderConfig(
+BERT_BASE_ENCODER = BertEncoder(
     vocab_size=30522,
     max_position_embeddings=512,
     type_vocab_size=2,

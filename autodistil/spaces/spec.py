@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.families.architecture import Architecture
+from autodistil.families.registry import AnyEncoder
 from autodistil.spaces.cost import Cost, cost, text_length
 from autodistil.spaces.embedding import SentenceEmbedding
-from autodistil.spaces.tensors import EncoderConfig, map_name, map_shapes, tensor_shapes
+from autodistil.spaces.map_tensors import map_name, map_shapes
+from autodistil.spaces.sub_space import SubSpace
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -91,8 +93,8 @@ class SuperLMSpec(_Strict):
 
     Attributes:
         format: Of the bundle.
-        family: The model family of the teacher and of all students.
-        encoder: What the students share; its vocabulary is the largest of theirs.
+        encoder: The model family, and what the students share; its vocabulary is the largest of
+            theirs, its layers are the stored ones.
         kept_layers: For every depth, the stored layers that a student of that depth runs.
         teacher_layers: For every stored layer, the teacher's layer it started from.
         tokens_per_text: For every vocabulary of the sub-space, the tokens of a text as a multiple
@@ -101,11 +103,10 @@ class SuperLMSpec(_Strict):
     """
 
     format: Literal["autodistil-superlm-3"] = FORMAT
-    family: Literal["bert"] = "bert"
     name: Name
     version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     teacher: TeacherSpec
-    encoder: EncoderConfig
+    encoder: AnyEncoder
     space: SubSpace
     kept_layers: dict[int, Layers]
     teacher_layers: Layers
@@ -163,7 +164,7 @@ class SuperLMSpec(_Strict):
     @property
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that the bundle stores."""
-        shapes = tensor_shapes(self.space.largest, self.encoder)
+        shapes = self.encoder.shapes(self.space.largest)
         if self.map_width is None:
             return shapes
         for student in self.space.students():

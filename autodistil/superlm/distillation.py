@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from autodistil.evaluation.candidate_table import make_table
 from autodistil.evaluation.held_out_text import held_out_text
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, trim_teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.spec import Provenance, SuperLMSpec, TeacherSpec
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.superlm.bundle import TOKENIZER, WEIGHTS, SuperLM, open_superlm, write_bundle_files
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses, thin_losses, write_losses

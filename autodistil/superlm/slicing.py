@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from autodistil.errors import InvalidBundle, InvalidInput
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor, map_name, split_layer_tensor, tensor_shapes
+from autodistil.families.architecture import Architecture
+from autodistil.spaces.map_tensors import map_name
 from autodistil.superlm.bundle import SuperLM
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Tensor]":
-    """Tensors of a student in fp32, by the names of `tensor_shapes`, without its map.
+    """Tensors of a student in fp32, by the names of `EncoderConfig.shapes`, without its map.
 
     Raises:
         InvalidInput: The architecture is not a student of this SuperLM.
@@ -31,17 +31,20 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
             f"{architecture.name} is not a student of {superlm.spec.reference}; "
             f"its sub-space is {superlm.spec.space.model_dump_json()}."
         )
-    kept = superlm.spec.kept_layers[architecture.layers]
+    from autodistil.models.cutting import cut
+
+    kept, encoder = superlm.spec.kept_layers[architecture.layers], superlm.spec.encoder
+    own = encoder.keep_layers(kept)
+    shapes, whole = own.shapes(architecture), encoder.shapes(superlm.spec.space.largest)
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(superlm.weights_path, framework="pt") as file:
-            for name, shape in tensor_shapes(architecture, superlm.spec.encoder).items():
-                stored = name
-                if split := split_layer_tensor(name):
-                    stored = layer_tensor(kept[split[0]], split[1])
-                view = file.get_slice(stored)[tuple(slice(size) for size in shape)]
-                if view.shape != shape:
-                    raise InvalidBundle(f"{superlm.spec.reference}: {stored} changed its shape.")
+            for name, stored in own.tensors(architecture.layers).items():
+                source = encoder.source(name, kept)
+                part = file.get_slice(source)
+                view = cut(part.__getitem__, whole[source][0], stored, shapes[name])
+                if view.shape != shapes[name]:
+                    raise InvalidBundle(f"{superlm.spec.reference}: {source} changed its shape.")
                 tensors[name] = view.float().contiguous()
     except (SafetensorError, OSError) as error:
         raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error

@@ -14,7 +14,7 @@ from torch import Tensor
 from autodistil.errors import CheckpointMismatch
 from autodistil.files import replacing
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.passages import Passages
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import Start

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.models.primitives import weight_of
 from autodistil.text.corpus import Batch
 from autodistil.training.settings import ChannelMeasure
 
@@ -20,8 +20,8 @@ class Importance:
     """Importance of every part; larger is more important.
 
     Attributes:
-        channels: Mean magnitude after every LayerNorm, [hidden].
-        covariance: Of the channels, summed over all LayerNorms, [hidden, hidden]; None if the
+        channels: Mean magnitude of the residual stream, [hidden].
+        covariance: Of the channels, summed over the layers, [hidden, hidden]; None if the
             measure of the channels does not ask for it.
         heads: Mean norm of what a head adds to the residual stream, [layers, heads].
         neurons: Mean norm of what a neuron adds to it, [layers, intermediate].
@@ -49,7 +49,7 @@ def measure_importance(
         batches: Calibration text.
         measure: How channels will be ordered by `order_channels`.
     """
-    tensors = encoder.tensors()
+    tensors, family = encoder.tensors(), encoder.encoder
     layers, heads, width = teacher.layers, teacher.heads, teacher.head_width
     channels = torch.zeros(teacher.hidden)
     covariance = None
@@ -66,12 +66,12 @@ def measure_importance(
             output = encoder.layer(hidden, valid[:, None, None, :], layer, teacher)
             hidden = output.hidden
             states += [output.attended, hidden]
-            projection = tensors[layer_tensor(layer, "attention.output.dense.weight")]
+            projection = weight_of(tensors, family.block(layer).attention_output)
             split = torch.unflatten(output.context[valid], -1, (heads, width))
             blocks = torch.unflatten(projection, 1, (heads, width))
             added = torch.einsum("nhw,dhw->nhd", split, blocks)
             head_scores[layer] += added.norm(dim=-1).sum(0)
-            ffn = tensors[layer_tensor(layer, "output.dense.weight")]
+            ffn = weight_of(tensors, family.block(layer).ffn_out)
             neurons[layer] += output.activations[valid].abs().sum(0) * ffn.norm(dim=0)
             for vectors in (output.queries, output.keys):
                 by_head = torch.unflatten(vectors[valid], -1, (heads, width))

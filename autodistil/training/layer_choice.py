@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import mean_pool
-from autodistil.spaces.architecture import Architecture
 from autodistil.text.corpus import Batch
 from autodistil.training.settings import StartSettings
 
@@ -34,18 +34,22 @@ def order_layers(
         InvalidInput: The settings name layers that the teacher does not have.
     """
     last = teacher.layers - 1
+    always = [last, *(layer for layer in encoder.encoder.kept_first if layer != last)]
     if isinstance(settings.layers, tuple):
         named = list(settings.layers)
         if len(set(named)) != len(named) or not set(named) <= set(range(last + 1)):
             raise InvalidInput(f"start.layers must be different layers from 0 to {last}.")
-        if named[:1] != [last]:
-            raise InvalidInput(f"start.layers must begin with the last layer, {last}.")
+        if named[: len(always)] != always:
+            begin = ", ".join(map(str, always))
+            raise InvalidInput(f"start.layers must begin with {begin}, which all students keep.")
         return named
     if settings.layers == "first":
-        return [last, *range(last)]
-    if settings.layers == "spaced":
-        return _spaced(last)
-    return _measured(encoder, teacher, batches[:_RANKING_BATCHES])
+        ranked = [last, *range(last)]
+    elif settings.layers == "spaced":
+        ranked = _spaced(last)
+    else:
+        ranked = _measured(encoder, teacher, batches[:_RANKING_BATCHES])
+    return always + [layer for layer in ranked if layer not in always]
 
 
 def _spaced(last: int) -> list[int]:
@@ -61,19 +65,19 @@ def _measured(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batc
     """Greedy: again and again the layer goes without which the pooled sentence vectors stay
     nearest to the teacher's.
     """
-    kept = list(range(teacher.layers))
+    kept, first = list(range(teacher.layers)), encoder.encoder.kept_first
     wanted: list[Tensor] = []
     dropped: list[int] = []
-    while len(kept) > 1:
-        agreement = dict.fromkeys(kept[:-1], 0.0)
+    while agreement := {layer: 0.0 for layer in kept[:-1] if layer not in first}:
         for number, batch in enumerate(batches):
             before = _run(encoder, teacher, batch, kept)
             if len(wanted) == number:
-                wanted.append(_centred(before[-1], batch))
-            for position, layer in enumerate(kept[:-1]):
+                wanted.append(_centred(encoder.end(before[-1]), batch))
+            for layer in agreement:
+                position = kept.index(layer)
                 # All that comes before the dropped layer was run already.
                 rest = _run(encoder, teacher, batch, kept[position + 1 :], before[position])
-                found = _centred(rest[-1], batch)
+                found = _centred(encoder.end(rest[-1]), batch)
                 agreement[layer] += float(F.cosine_similarity(found, wanted[number]).mean())
         least = max(agreement, key=lambda layer: agreement[layer])
         kept.remove(least)

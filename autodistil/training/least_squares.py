@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.families.architecture import Architecture
+from autodistil.families.parts import Linear, Norm
 from autodistil.models.elastic import ElasticEncoder
-from autodistil.spaces.architecture import Architecture, SubSpace
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.models.primitives import activate, bias_of, linear, norm_weights, weight_of
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.training.reordered_teacher import ReorderedTeacher, TeacherLayer
 from autodistil.training.shared_regression import LayerNormRegression, MatrixRegression
 
-_KINDS = ("weight", "bias")
-
-_MATRICES = 6
-"""Of a layer: queries, keys, values, attention output, and the two of the FFN."""
+States = dict[Architecture, list[Tensor]]
+"""For every student its states on each batch, [tokens, width] each."""
 
 
 def spread(space: SubSpace) -> list[Architecture]:
@@ -71,7 +71,8 @@ def correct(
         ridge: Pull towards the cut weights, as a share of the mean second moment of the inputs.
         on_progress: Called after every solved matrix: matrices done, in all.
     """
-    solved, total = count(1), _MATRICES * len(teacher_layers)
+    parts = (superlm.encoder.block(layer).parts for layer in range(len(teacher_layers)))
+    solved, total = count(1), sum(isinstance(part, Linear) for found in parts for part in found)
 
     def on_solved() -> None:
         on_progress(next(solved), total)
@@ -95,101 +96,141 @@ class _Correction:
         self._tensors = superlm.tensors()
         self._numbers = range(len(teacher.batches))
         self._students = students
-        self._hidden: dict[Architecture, list[Tensor]] = {}
+        self._hidden: States = {}
 
     def run(self, teacher_layers: Sequence[int]) -> None:
         self._embed()
-        for stored, wanted in enumerate(self._teacher.layers(teacher_layers)):
+        wanted: list[TeacherLayer] = []
+        for stored, found in enumerate(self._teacher.layers(teacher_layers)):
             active = [
                 student
                 for student in self._students
                 if stored in self._superlm.kept_layers[student.layers]
             ]
+            wanted = list(found)
             self._correct_layer(stored, active, wanted)
+        # All students end with the last stored layer.
+        self._normalise(
+            self._superlm.encoder.final_norm, self._hidden, [layer.ended for layer in wanted]
+        )
 
     def _embed(self) -> None:
-        scale = LayerNormRegression(max(student.hidden for student in self._students))
+        parts = self._superlm.encoder.embeddings
         wanted = self._teacher.embedded()
         for student in self._students:
-            self._hidden[student] = []
-            for number in self._numbers:
-                valid = self._teacher.valid[number]
-                embedded = self._superlm.embed(
-                    self._teacher.batches[number].input_ids, student.hidden
-                )[valid]
-                weight, bias = self._norm_tensors("embeddings.LayerNorm", student.hidden)
-                plain = (embedded - bias) / weight
-                self._hidden[student].append(plain)
-                scale.add(plain, wanted[number][:, : student.hidden])
-        self._solve_norm("embeddings.LayerNorm", scale, self._hidden)
+            self._hidden[student] = [
+                self._superlm.embed(self._teacher.batches[number].input_ids, student.hidden)[
+                    self._teacher.valid[number]
+                ]
+                for number in self._numbers
+            ]
+        if parts.projection is not None:
+            return  # narrower only after the LayerNorm: what students have is as the teacher's
+        for student, states in self._hidden.items():
+            weight, bias = norm_weights(self._tensors, parts.norm, student.hidden)
+            self._hidden[student] = [
+                (state if bias is None else state - bias) / weight for state in states
+            ]
+        self._hidden |= self._scaled(parts.norm, self._hidden, wanted)
 
     def _correct_layer(
         self, layer: int, students: Sequence[Architecture], wanted: Sequence[TeacherLayer]
     ) -> None:
-        def name(part: str) -> str:
-            return layer_tensor(layer, part)
-
-        for part, values in (("query", "queries"), ("key", "keys"), ("value", "values")):
-            problem = MatrixRegression()
-            for student, number in self._each(students):
-                target = getattr(wanted[number], values)[:, : student.attention_width]
-                problem.add(self._hidden[student][number], target)
-            self._solve(name(f"attention.self.{part}"), problem)
-        context = {student: self._context(layer, student) for student in students}
-        attended = self._residual(
-            name("attention.output"),
-            context,
-            {s: self._hidden[s] for s in students},
-            [(teacher.attention_sum, teacher.attended) for teacher in wanted],
+        block = self._superlm.encoder.block(layer)
+        residual = {student: self._hidden[student] for student in students}
+        read = self._normalise(
+            block.before_attention, residual, [teacher.attention_read for teacher in wanted]
         )
-        problem = MatrixRegression()
-        for student, number in self._each(students):
-            target = wanted[number].inner[:, : student.intermediate]
-            problem.add(attended[student][number], target)
-        self._solve(name("intermediate.dense"), problem)
+        for part, values in (
+            (block.query, [teacher.queries for teacher in wanted]),
+            (block.key, [teacher.keys for teacher in wanted]),
+            (block.value, [teacher.values for teacher in wanted]),
+        ):
+            self._correct(part, read, values, lambda student: student.attention_width)
+        context = {student: self._context(layer, student) for student in students}
+        sums = [teacher.attention_sum for teacher in wanted]
+        attended = self._add(block.attention_output, context, residual, sums)
+        attended = self._normalise(
+            block.after_attention, attended, [teacher.attended for teacher in wanted]
+        )
+        read = self._normalise(block.before_ffn, attended, [teacher.ffn_read for teacher in wanted])
+        inner = [teacher.inner for teacher in wanted]
+        self._correct(block.ffn_in, read, inner, lambda student: student.intermediate)
+        if block.gate is not None:
+            gates = [teacher.gate for teacher in wanted if teacher.gate is not None]
+            self._correct(block.gate, read, gates, lambda student: student.intermediate)
         activations = {
             student: [
-                self._superlm.activation(
-                    self._linear(name("intermediate.dense"), x, student.intermediate)
-                )
-                for x in attended[student]
+                activate(self._tensors, block, self._superlm.activation, x, student.intermediate)
+                for x in read[student]
             ]
             for student in students
         }
-        self._hidden |= self._residual(
-            name("output"),
-            activations,
-            attended,
-            [(teacher.ffn_sum, teacher.hidden) for teacher in wanted],
+        sums = [teacher.ffn_sum for teacher in wanted]
+        hidden = self._add(block.ffn_out, activations, attended, sums)
+        self._hidden |= self._normalise(
+            block.after_ffn, hidden, [teacher.hidden for teacher in wanted]
         )
 
-    def _residual(
+    def _correct(
         self,
-        name: str,
-        inputs: dict[Architecture, list[Tensor]],
-        residual: dict[Architecture, list[Tensor]],
-        wanted: Sequence[tuple[Tensor, Tensor]],
-    ) -> dict[Architecture, list[Tensor]]:
-        """Correct what adds to the residual stream, and the LayerNorm after it; its output."""
+        part: Linear,
+        inputs: States,
+        wanted: Sequence[Tensor],
+        out: Callable[[Architecture], int],
+    ) -> None:
+        """Solve a map anew, so that it makes what is wanted of the inputs."""
+        problem = MatrixRegression()
+        for student, number in self._each(inputs):
+            problem.add(inputs[student][number], wanted[number][:, : out(student)])
+        weight, bias = weight_of(self._tensors, part), bias_of(self._tensors, part)
+        problem.solve(weight, bias, self._ridge)
+        self._on_solved()
+
+    def _add(
+        self, part: Linear, inputs: States, residual: States, wanted: Sequence[Tensor]
+    ) -> States:
+        """Solve what adds to the residual stream, and add it."""
         problem = MatrixRegression()
         for student, number in self._each(inputs):
             # What the residual lost is asked back from the matrix.
-            target = wanted[number][0][:, : student.hidden] - residual[student][number]
+            target = wanted[number][:, : student.hidden] - residual[student][number]
             problem.add(inputs[student][number], target)
-        self._solve(f"{name}.dense", problem)
-        scale = LayerNormRegression(max(student.hidden for student in inputs))
-        normalised: dict[Architecture, list[Tensor]] = {student: [] for student in inputs}
-        for student, number in self._each(inputs):
-            added = self._linear(f"{name}.dense", inputs[student][number], student.hidden)
-            plain = F.layer_norm(
-                added + residual[student][number],
-                (student.hidden,),
-                eps=self._superlm.encoder.layer_norm_eps,
-            )
-            normalised[student].append(plain)
-            scale.add(plain, wanted[number][1][:, : student.hidden])
-        self._solve_norm(f"{name}.LayerNorm", scale, normalised)
-        return normalised
+        problem.solve(weight_of(self._tensors, part), bias_of(self._tensors, part), self._ridge)
+        self._on_solved()
+        return {
+            student: [
+                linear(self._tensors, part, inputs[student][number], student.hidden)
+                + residual[student][number]
+                for number in self._numbers
+            ]
+            for student in inputs
+        }
+
+    def _normalise(self, part: Norm | None, states: States, wanted: Sequence[Tensor]) -> States:
+        """Correct a LayerNorm, and what it makes of the states; the states where there is none."""
+        if part is None:
+            return states
+        eps = self._superlm.encoder.layer_norm_eps
+        plain = {
+            student: [F.layer_norm(state, (student.hidden,), eps=eps) for state in found]
+            for student, found in states.items()
+        }
+        return self._scaled(part, plain, wanted)
+
+    def _scaled(self, part: Norm, plain: States, wanted: Sequence[Tensor]) -> States:
+        """Correct the scale and shift of a LayerNorm, and apply them to what is normalised."""
+        scale = LayerNormRegression(max(student.hidden for student in plain))
+        for student, number in self._each(plain):
+            scale.add(plain[student][number], wanted[number][:, : student.hidden])
+        scale.solve(*norm_weights(self._tensors, part, scale.width))
+        found: States = {}
+        for student, states in plain.items():
+            weight, bias = norm_weights(self._tensors, part, student.hidden)
+            found[student] = [
+                state * weight if bias is None else state * weight + bias for state in states
+            ]
+        return found
 
     def _context(self, layer: int, student: Architecture) -> list[Tensor]:
         found = []
@@ -203,25 +244,3 @@ class _Correction:
 
     def _each(self, students: Iterable[Architecture]) -> Iterator[tuple[Architecture, int]]:
         return ((student, number) for student in students for number in self._numbers)
-
-    def _linear(self, name: str, x: Tensor, out: int) -> Tensor:
-        weight = self._tensors[f"{name}.weight"][:out, : x.shape[1]]
-        return F.linear(x, weight, self._tensors[f"{name}.bias"][:out])
-
-    def _solve(self, name: str, problem: MatrixRegression) -> None:
-        weight, bias = (self._tensors[f"{name}.{kind}"] for kind in _KINDS)
-        problem.solve(weight, bias, self._ridge)
-        self._on_solved()
-
-    def _norm_tensors(self, name: str, width: int) -> tuple[Tensor, Tensor]:
-        weight, bias = (self._tensors[f"{name}.{kind}"][:width] for kind in _KINDS)
-        return weight, bias
-
-    def _solve_norm(
-        self, name: str, scale: LayerNormRegression, normalised: dict[Architecture, list[Tensor]]
-    ) -> None:
-        """Correct a LayerNorm and apply it, in place, to what was normalised."""
-        scale.solve(*self._norm_tensors(name, scale.width))
-        for student, states in normalised.items():
-            weight, bias = self._norm_tensors(name, student.hidden)
-            normalised[student] = [state * weight + bias for state in states]

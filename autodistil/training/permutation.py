@@ -8,9 +8,12 @@ function as it is.
 import torch
 from torch import Tensor
 
+from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
+from autodistil.families.parts import Block, Linear, Role
+from autodistil.models.primitives import bias_of, weight_of
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.training.importance import Importance
 
 
@@ -25,43 +28,49 @@ def permute(
         importance: Of the teacher's parts.
         channels: The new order of the hidden channels, [hidden].
         parts: Whether heads and neurons are reordered, too.
+
+    Raises:
+        InvalidInput: The students' heads are narrower, which this family does not allow.
     """
-    tensors = dict(teacher.tensors)
-    for layer in range(teacher.architecture.layers):
-        neurons, heads = importance.neurons[layer], importance.heads[layer]
-        if not parts:
-            neurons, heads = torch.zeros_like(neurons), torch.zeros_like(heads)
-        head_order = heads.argsort(descending=True, stable=True).tolist()
-        _reorder_heads(tensors, layer, teacher.architecture, space, importance, head_order)
-        order = neurons.argsort(descending=True, stable=True)
-        for part, dimension in (
-            ("intermediate.dense.weight", 0),
-            ("intermediate.dense.bias", 0),
-            ("output.dense.weight", 1),
-        ):
-            name = layer_tensor(layer, part)
-            tensors[name] = tensors[name].index_select(dimension, order)
-    return {name: _permute_channels(name, tensor, channels) for name, tensor in tensors.items()}
+    sizes, encoder = teacher.architecture, teacher.encoder
+    if encoder.head_width_is_fixed and space.head_width != sizes.head_width:
+        raise InvalidInput(
+            f"Heads of {encoder.family} cannot be made narrower; use the teacher's head width, "
+            f"{sizes.head_width}."
+        )
+    tensors = {name: tensor.clone() for name, tensor in teacher.tensors.items()}
+    heads = importance.heads if parts else torch.zeros_like(importance.heads)
+    if encoder.relative_positions is not None:  # all layers share a bias for each head
+        heads = heads.sum(0, keepdim=True).expand_as(heads)
+    for layer in range(sizes.layers):
+        block = encoder.block(layer)
+        order = heads[layer].argsort(descending=True, stable=True).tolist()
+        _reorder_heads(tensors, block, layer, sizes, space, importance, order)
+        if parts:
+            neurons = importance.neurons[layer].argsort(descending=True, stable=True)
+            _reorder_neurons(tensors, block, neurons)
+    if encoder.relative_positions is not None:
+        (name,) = encoder.relative_positions.table.stored
+        chosen = [head for head, _ in _chunks(sizes, space, order)]
+        tensors[name] = tensors[name][:, chosen]
+    for name, stored in encoder.tensors(sizes.layers).items():
+        for dimension, axis in enumerate(stored.axes):
+            if axis is Role.HIDDEN:
+                tensors[name] = tensors[name].index_select(dimension, channels)
+    return tensors
 
 
-_READS_HIDDEN = ("query.weight", "key.weight", "value.weight", "intermediate.dense.weight")
-
-
-def _permute_channels(name: str, tensor: Tensor, channels: Tensor) -> Tensor:
-    """Permute the dimensions of a tensor that run over hidden channels."""
-    if name.startswith("pooler.dense.weight"):
-        return tensor[channels][:, channels]
-    if "embeddings.weight" in name or name.endswith("_embeddings.weight"):
-        return tensor[:, channels]
-    if name.endswith(_READS_HIDDEN):
-        return tensor[:, channels]
-    if name.endswith(("query.bias", "key.bias", "value.bias", "intermediate.dense.bias")):
-        return tensor
-    return tensor[channels]  # LayerNorms, and what writes to the residual stream
+def _reorder_neurons(tensors: dict[str, Tensor], block: Block, order: Tensor) -> None:
+    for part in (block.ffn_in, block.gate):
+        if part is not None:
+            _rewrite(tensors, part, weight_of(tensors, part)[order], _rows(tensors, part, order))
+    weight = weight_of(tensors, block.ffn_out)[:, order]
+    _rewrite(tensors, block.ffn_out, weight, bias_of(tensors, block.ffn_out))
 
 
 def _reorder_heads(
     tensors: dict[str, Tensor],
+    block: Block,
     layer: int,
     teacher: Architecture,
     space: SubSpace,
@@ -74,29 +83,55 @@ def _reorder_heads(
     context, vary most: the head is rotated onto them, which is exact before the cut. Where the
     students have more heads than the teacher, a teacher head is spread over several.
     """
-    width = space.head_width
-    chunks = [(head, part) for part in range(teacher.head_width // width) for head in order]
-    rotations = {
-        "query": _principal(importance.query_key[layer]),
-        "key": _principal(importance.query_key[layer]),
-        "value": _principal(importance.context[layer]),
-    }
+    width, chunks = space.head_width, _chunks(teacher, space, order)
     whole = width == teacher.head_width
-    for part, rotation in rotations.items():
-        weight = layer_tensor(layer, f"attention.self.{part}.weight")
-        bias = layer_tensor(layer, f"attention.self.{part}.bias")
-        # Scores are divided by the root of the head width; keep the teacher's divisor.
-        scale = (width / teacher.head_width) ** 0.5 if part == "query" else 1.0
-        for name in (weight, bias):
-            heads = torch.unflatten(tensors[name], 0, (teacher.heads, teacher.head_width))
-            if not whole:
-                heads = torch.einsum("hij,hi...->hj...", rotation, heads)
-            tensors[name] = scale * _take(heads, chunks, width)
-    name = layer_tensor(layer, "attention.output.dense.weight")
-    heads = torch.unflatten(tensors[name].T, 0, (teacher.heads, teacher.head_width))
-    if not whole:
-        heads = torch.einsum("hij,hi...->hj...", rotations["value"], heads)
-    tensors[name] = _take(heads, chunks, width).T.contiguous()
+    of_scores, of_values = (
+        None if whole else _principal(moments[layer])
+        for moments in (importance.query_key, importance.context)
+    )
+
+    def heads_of(rows: Tensor, rotation: Tensor | None) -> Tensor:
+        heads = torch.unflatten(rows, 0, (teacher.heads, teacher.head_width))
+        if rotation is not None:
+            heads = torch.einsum("hij,hi...->hj...", rotation, heads)
+        return _take(heads, chunks, width)
+
+    # Scores are divided by the root of the head width; keep the teacher's divisor.
+    scale = (width / teacher.head_width) ** 0.5
+    for part, rotation, factor in (
+        (block.query, of_scores, scale),
+        (block.key, of_scores, 1.0),
+        (block.value, of_values, 1.0),
+    ):
+        bias = bias_of(tensors, part)
+        _rewrite(
+            tensors,
+            part,
+            factor * heads_of(weight_of(tensors, part), rotation),
+            None if bias is None else factor * heads_of(bias, rotation),
+        )
+    output = block.attention_output
+    weight = heads_of(weight_of(tensors, output).T, of_values).T
+    _rewrite(tensors, output, weight, bias_of(tensors, output))
+
+
+def _rewrite(tensors: dict[str, Tensor], part: Linear, weight: Tensor, bias: Tensor | None) -> None:
+    """Write a map's new weight and bias to where they lie."""
+    weight_of(tensors, part).copy_(weight)
+    old = bias_of(tensors, part)
+    if old is not None and bias is not None:
+        old.copy_(bias)
+
+
+def _rows(tensors: dict[str, Tensor], part: Linear, order: Tensor) -> Tensor | None:
+    bias = bias_of(tensors, part)
+    return None if bias is None else bias[order]
+
+
+def _chunks(teacher: Architecture, space: SubSpace, order: list[int]) -> list[tuple[int, int]]:
+    """The teacher's head and the part of it that each of the students' heads is."""
+    parts = range(teacher.head_width // space.head_width)
+    return [(head, part) for part in parts for head in order]
 
 
 def _take(heads: Tensor, chunks: list[tuple[int, int]], width: int) -> Tensor:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.cost import Cost, cost
 from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import cut_superlm, teacher_encoder

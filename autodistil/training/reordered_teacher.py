@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional as F
 
+from autodistil.families.architecture import Architecture
+from autodistil.families.parts import Linear
 from autodistil.models.elastic import ElasticEncoder, LayerOutput
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.models.primitives import linear, norm
 from autodistil.text.corpus import Batch
 
 
@@ -17,24 +17,33 @@ class TeacherLayer:
     """What a teacher's layer computed on one batch, in the SuperLM's order of parts.
 
     Attributes:
+        attention_read: What the attention reads, [tokens, hidden].
         queries: [tokens, attention width].
         keys: Same shape.
         values: Same shape.
-        attention_sum: Attention output plus residual, before the LayerNorm, [tokens, hidden].
+        attention_sum: Attention output plus residual, before a LayerNorm, [tokens, hidden].
         attended: After it.
+        ffn_read: What the FFN reads, [tokens, hidden].
         inner: FFN values before the activation, [tokens, intermediate].
-        ffn_sum: FFN output plus residual, before the LayerNorm, [tokens, hidden].
+        gate: What the activations are multiplied with, same shape; None where nothing is.
+        ffn_sum: FFN output plus residual, before a LayerNorm, [tokens, hidden].
         hidden: After it.
+        ended: After the LayerNorm at the encoder's end, as if this were the last layer.
     """
+
+    attention_read: Tensor
 
     queries: Tensor
     keys: Tensor
     values: Tensor
     attention_sum: Tensor
     attended: Tensor
+    ffn_read: Tensor
     inner: Tensor
+    gate: Tensor | None
     ffn_sum: Tensor
     hidden: Tensor
+    ended: Tensor
 
 
 class ReorderedTeacher:
@@ -94,26 +103,32 @@ class ReorderedTeacher:
         self, layer: int, hidden: Tensor, output: LayerOutput, valid: Tensor
     ) -> TeacherLayer:
         """Of a layer's input and output, what the SuperLM's parts are to come near to."""
-        tensors = self._encoder.tensors()
+        tensors, family, sizes = self._encoder.tensors(), self._encoder.encoder, self._architecture
+        block = family.block(layer)
 
         def kept(x: Tensor) -> Tensor:
             return x[valid][:, self._channels]
 
-        def linear(source: dict[str, Tensor], part: str, x: Tensor) -> Tensor:
-            weight, bias = (source[layer_tensor(layer, f"{part}.{kind}")] for kind in _KINDS)
-            return F.linear(x, weight, bias)
+        def added(part: Linear, x: Tensor) -> Tensor:
+            return linear(tensors, part, x, sizes.hidden)
 
-        before, attended = kept(hidden), kept(output.attended)
+        def found(part: Linear, x: Tensor, width: int) -> Tensor:
+            return linear(self._permuted, part, x, width)
+
+        read = kept(norm(tensors, block.before_attention, hidden, family.layer_norm_eps))
+        ffn_read = kept(norm(tensors, block.before_ffn, output.attended, family.layer_norm_eps))
+        width, neurons = sizes.attention_width, sizes.intermediate
         return TeacherLayer(
-            queries=linear(self._permuted, "attention.self.query", before),
-            keys=linear(self._permuted, "attention.self.key", before),
-            values=linear(self._permuted, "attention.self.value", before),
-            attention_sum=kept(linear(tensors, "attention.output.dense", output.context) + hidden),
-            attended=attended,
-            inner=linear(self._permuted, "intermediate.dense", attended),
-            ffn_sum=kept(linear(tensors, "output.dense", output.activations) + output.attended),
+            attention_read=read,
+            queries=found(block.query, read, width),
+            keys=found(block.key, read, width),
+            values=found(block.value, read, width),
+            attention_sum=kept(added(block.attention_output, output.context) + hidden),
+            attended=kept(output.attended),
+            ffn_read=ffn_read,
+            inner=found(block.ffn_in, ffn_read, neurons),
+            gate=found(block.gate, ffn_read, neurons) if block.gate else None,
+            ffn_sum=kept(added(block.ffn_out, output.activations) + output.attended),
             hidden=kept(output.hidden),
+            ended=kept(self._encoder.end(output.hidden)),
         )
-
-
-_KINDS = ("weight", "bias")

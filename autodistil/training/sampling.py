@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from accelerate import Accelerator
 
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.families.architecture import Architecture
 from autodistil.spaces.cost import exact_macs
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch, TokenizedText
 from autodistil.text.passages import PassageBatches, Passages
 from autodistil.training.settings import Extreme, TrainingSettings

@@ -3,8 +3,9 @@
 import math
 
 from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.training.settings import TrainingSettings
 
 
@@ -33,7 +34,7 @@ def check_settings(settings: TrainingSettings, teacher: Teacher, space: SubSpace
         )
     if settings.relation_weight:
         _check_relation_heads(settings, sizes, space)
-    positions = teacher.encoder.max_position_embeddings
+    positions = teacher.encoder.positions
     if max(settings.lengths) > positions:
         raise InvalidInput(
             f"Passages of {max(settings.lengths)} tokens are longer than the teacher's "

@@ -49,21 +49,23 @@ class MatrixRegression:
             found = _Moments(*(a + b for a, b in zip(found, self.moments[key], strict=True)))
         self.moments[key] = found
 
-    def solve(self, weight: Tensor, bias: Tensor, ridge: float) -> None:
+    def solve(self, weight: Tensor, bias: Tensor | None, ridge: float) -> None:
         """Write the solution into the matrix, which it starts from.
 
         Args:
             weight: [out, in].
-            bias: [out].
+            bias: [out]; None holds it at 0.
             ridge: Pull towards `weight`, as a share of the mean second moment of the inputs.
         """
-        before = torch.cat([weight.T, bias[None]]).double()
+        shift = torch.zeros(len(weight)) if bias is None else bias
+        before = torch.cat([weight.T, shift[None]]).double()
         solution = before
         for _ in range(_REWEIGHTINGS):
             shares = {key: 1 / self._error(key, solution) for key in self.moments}
-            solution = self._solve(before, shares, ridge)
+            solution = self._solve(before, shares, ridge, bias is not None)
         weight.copy_(solution[:-1].T)
-        bias.copy_(solution[-1])
+        if bias is not None:
+            bias.copy_(solution[-1])
 
     def _error(self, key: tuple[int, int], solution: Tensor) -> float:
         """Squared error of the students of these widths per token and output."""
@@ -75,7 +77,9 @@ class MatrixRegression:
         least = 1e-6 * float(moments.targets.sum())  # an exact fit may not rule the rest out
         return (max(float(error), least) + 1e-12) / (tokens * outputs)
 
-    def _solve(self, before: Tensor, shares: dict[tuple[int, int], float], ridge: float) -> Tensor:
+    def _solve(
+        self, before: Tensor, shares: dict[tuple[int, int], float], ridge: float, shifted: bool
+    ) -> Tensor:
         solution, width = before.clone(), len(before) - 1
         ends = sorted({outputs for _, outputs in self.moments})
         for low, high in zip([0, *ends[:-1]], ends, strict=True):
@@ -90,6 +94,8 @@ class MatrixRegression:
             pull = torch.ones(width + 1, dtype=torch.float64)
             pull *= ridge * gram.diagonal()[:-1].mean()
             pull[-1] = 0.0  # the bias is free
+            if not shifted:
+                gram[-1], gram[:, -1], gram[-1, -1], right[-1] = 0.0, 0.0, 1.0, 0.0
             part = right + pull[:, None] * before[:, low:high]
             solution[:, low:high] = torch.linalg.solve(gram + pull.diag(), part)
         return solution
@@ -112,9 +118,12 @@ class LayerNormRegression:
             [torch.ones_like(x).sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (x * y).sum(0)]
         )
 
-    def solve(self, weight: Tensor, bias: Tensor) -> None:
-        """Write the solution into weight and bias, both [hidden]."""
+    def solve(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Write the solution into weight and, where there is one, bias, both [hidden]."""
         count, x, y, xx, xy = self.sums
+        if bias is None:
+            weight.copy_(xy / xx.clamp(min=1e-8))
+            return
         x, y = x / count, y / count
         scale = (xy / count - x * y) / (xx / count - x * x).clamp(min=1e-8)
         weight.copy_(scale)

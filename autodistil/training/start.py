@@ -13,17 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from autodistil.errors import InvalidInput
+from autodistil.families.encoder import EncoderConfig
+from autodistil.families.registry import parse_encoder
 from autodistil.files import replacing
+from autodistil.models.cutting import cut
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
 from autodistil.spaces.embedding import SentenceEmbedding
-from autodistil.spaces.tensors import (
-    EncoderConfig,
-    layer_tensor,
-    split_layer_tensor,
-    tensor_shapes,
-)
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch, TokenizedText
 from autodistil.training.importance import measure_importance, order_channels
 from autodistil.training.layer_choice import order_layers
@@ -43,7 +40,7 @@ class Start:
         kept_layers: Stored layers per depth.
         teacher_layers: For every stored layer, the teacher's layer it was copied from.
         channels: For every hidden channel of the SuperLM, the teacher's.
-        encoder: What the students share with the teacher.
+        encoder: What the students share with the teacher; its layers are the stored ones.
     """
 
     tensors: dict[str, Tensor]
@@ -81,7 +78,7 @@ class Start:
             kept_layers,
             tuple(facts["teacher_layers"]),
             tuple(facts["channels"]),
-            EncoderConfig.model_validate(facts["encoder"]),
+            parse_encoder(facts["encoder"]),
         )
 
 
@@ -123,6 +120,8 @@ def cut_superlm(
     settings = settings or StartSettings()
     batches = list(calibration)
     encoder, architecture = teacher_encoder(teacher), teacher.architecture
+    for hidden in space.hidden:
+        teacher.encoder.check_width(hidden)
     ranked = order_layers(settings, encoder, architecture, batches)
     if len(ranked) < space.layers[-1]:
         raise InvalidInput(f"start.layers must name {space.layers[-1]} layers at least.")
@@ -137,15 +136,14 @@ def cut_superlm(
     importance = measure_importance(encoder, architecture, batches, measure)
     channels = order_channels(importance, measure)
     permuted = permute(teacher, space, importance, channels, settings.permute_parts)
-    tensors = {}
-    for name, shape in tensor_shapes(space.largest, teacher.encoder).items():
-        source = name
-        if split := split_layer_tensor(name):
-            source = layer_tensor(stored[split[0]], split[1])
-        tensors[name] = permuted[source][tuple(slice(size) for size in shape)].clone()
+    shared = teacher.encoder.keep_layers(stored)
+    shapes, tensors = shared.shapes(space.largest), {}
+    for name, kind in shared.tensors(space.largest.layers).items():
+        whole = permuted[shared.source(name, stored)]
+        tensors[name] = cut(whole.__getitem__, len(whole), kind, shapes[name]).clone()
     if settings.least_squares:
         correct(
-            ElasticEncoder(tensors, teacher.encoder, kept_layers),
+            ElasticEncoder(tensors, shared, kept_layers),
             spread(space),
             ReorderedTeacher(encoder, architecture, permuted, channels, batches),
             stored,
@@ -156,9 +154,9 @@ def cut_superlm(
         on_progress(1, 1)
     kept = channels[: space.largest.hidden].tolist()
     if teacher.embedding and needs_map(space, teacher.embedding.width):
-        superlm = ElasticEncoder(tensors, teacher.encoder, kept_layers)
+        superlm = ElasticEncoder(tensors, shared, kept_layers)
         tensors |= _map(superlm, space, teacher, teacher.embedding, encoder, kept, batches)
-    return Start(tensors, kept_layers, tuple(stored), tuple(kept), teacher.encoder)
+    return Start(tensors, kept_layers, tuple(stored), tuple(kept), shared)
 
 
 def _map(

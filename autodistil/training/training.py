@@ -19,11 +19,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from autodistil.errors import InvalidInput, TrainingDiverged
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import TRAINED_MAP, pool, to_teacher_space
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.text.passages import Passages, divide
 from autodistil.text.vocabulary_texts import Texts

@@ -7,7 +7,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodistil.extraction.receipt import Receipt
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
 from autodistil.spaces.cost import Cost
 from autodistil.spaces.embedding import Vectors
 from database.tables import ArtifactRow, ExtractionRow, State

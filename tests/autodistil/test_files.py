@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
 from autodistil.files import read_json_model, replacing, write_json_model
-from autodistil.spaces.architecture import Architecture
 
 SIZES = Architecture(layers=2, hidden=16, heads=2, head_width=8, intermediate=32)
 

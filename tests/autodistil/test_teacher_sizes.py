@@ -24,9 +24,10 @@ from transformers import (
 
 from autodistil.errors import UnsupportedTeacher
 from autodistil.extraction.extraction import extract_student
+from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher, load_teacher
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.partition import partition
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import open_superlm
 from autodistil.superlm.distillation import distil
 from autodistil.text.corpus import Corpus, tokenize_corpus

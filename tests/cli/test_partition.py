@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from autodistil.errors import InvalidInput
-from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from cli import partition
 from tests.factories import write_corpus, write_embedder
 

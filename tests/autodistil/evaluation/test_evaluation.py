@@ -13,9 +13,10 @@ from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import Path, SharedForward, Step
 from autodistil.evaluation.signals import Signals
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_student
 from autodistil.text.corpus import Batch, Corpus

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score, estimate_quality
 from autodistil.evaluation.signals import Signals
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
 from autodistil.superlm.bundle import open_superlm
 from models_store import shipped_bundles
 from tests.autodistil.search.brute_force import EVALUATED, STUDENTS

@@ -108,7 +108,7 @@ def test_a_student_whose_teacher_is_no_embedder_has_no_sentence_modules(
 
 def test_a_free_student_can_be_saved_and_fine_tuned(free_superlm: SuperLM, tmp_path: Path) -> None:
     export(free_superlm, tmp_path)
-    from autodistil.models.student_model import StudentModel
+    from autodistil.models.students.bert import StudentModel
 
     model = StudentModel.from_pretrained(tmp_path)
     batch = random_batch(free_superlm.spec.encoder.vocab_size)

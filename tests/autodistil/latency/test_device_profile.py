@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput, UnknownDevice, UnprofiledConditions
+from autodistil.families.architecture import Architecture
 from autodistil.latency.conditions import Conditions, LatencyLimit
 from autodistil.latency.device_profile import (
     AskedConditions,
@@ -23,7 +24,6 @@ from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, torch_threads
 from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
 from autodistil.search.latency_limit import predict_latency
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
 from tests.autodistil.profiling.test_dense_students import ENCODER

@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput
+from autodistil.families.architecture import Architecture
 from autodistil.latency.measurement import Latency
 from autodistil.latency.predictor import FEWEST, WORK, Predictor, held_out_errors
-from autodistil.spaces.architecture import Architecture
 from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
 
 STUDENTS = [student for space in PRESETS["bert-base-uncased"] for student in space.students()]

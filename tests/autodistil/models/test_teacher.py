@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaModel
 
 from autodistil.errors import UnsupportedTeacher
-from autodistil.models.teacher import Teacher, load_teacher, read_sizes
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import tensor_shapes
+from autodistil.families.architecture import Architecture
+from autodistil.families.registry import read_encoder
+from autodistil.models.teacher import Teacher, load_teacher
 from tests.factories import VOCABULARY, build_tokenizer, edit_json, randomize, write_teacher
 
 WEIGHTS = "model.safetensors"
@@ -41,7 +41,7 @@ def test_a_teacher_has_the_sizes_and_tensors_of_its_folder(
     assert teacher.encoder.vocab_size == len(VOCABULARY) == len(teacher.tokenizer)
     expected = BertModel.from_pretrained(teacher_folder).state_dict()
     assert set(teacher.tensors) == set(expected)
-    assert list(teacher.tensors) == list(tensor_shapes(teacher.architecture, teacher.encoder))
+    assert list(teacher.tensors) == list(teacher.encoder.shapes(teacher.architecture))
     for name, tensor in teacher.tensors.items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, expected[name])
@@ -172,10 +172,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def test_sizes_of_a_config_without_a_field_are_refused() -> None:
     with pytest.raises(UnsupportedTeacher, match="hidden_size"):
-        read_sizes({"model_type": "bert"})
+        read_encoder({"model_type": "bert"})
 
 
 def test_an_endless_width_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     with pytest.raises(UnsupportedTeacher, match="unusable"):
-        read_sizes({**config, "hidden_size": float("inf")})
+        read_encoder({**config, "hidden_size": float("inf")})

@@ -13,17 +13,17 @@ from autodistil.extraction.export import model_config
 from autodistil.extraction.extraction import extract_student
 from autodistil.extraction.onnx_graph import ONNX_FILE, onnx_bytes, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity, open_session
+from autodistil.families.architecture import Architecture
+from autodistil.families.bert import BertEncoder
 from autodistil.latency.conditions import Conditions, LatencyLimit
-from autodistil.models.student_model import StudentConfig, StudentModel
+from autodistil.models.students.bert import StudentConfig, StudentModel
 from autodistil.profiling.dense_students import RandomStudents, check_conditions, folder_forward
 from autodistil.search.budget import Budget
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import EncoderConfig
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic
 from tests.factories import FREE_SPACE, STOCK_SPACE, edit_json, random_tensors
 
-ENCODER = EncoderConfig(
+ENCODER = BertEncoder(
     vocab_size=50,
     max_position_embeddings=32,
     type_vocab_size=2,

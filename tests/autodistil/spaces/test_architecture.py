@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from autodistil.errors import InvalidInput, explain
-from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
+from autodistil.families.architecture import Architecture
 from autodistil.spaces.cost import cost
 from autodistil.spaces.partition import BERT_BASE_ENCODER, PRESETS, partition
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from tests.factories import EMBEDDER_SPACE, FREE_SPACE, STOCK_SPACE
 
 

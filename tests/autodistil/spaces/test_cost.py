@@ -11,11 +11,10 @@ from transformers import BertConfig, BertModel
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.extraction.export import export_transformers
-from autodistil.models.student_model import StudentModel
-from autodistil.spaces.architecture import Architecture
+from autodistil.families.architecture import Architecture
+from autodistil.models.students.bert import StudentModel
 from autodistil.spaces.cost import cost, exact_macs, safetensors_bytes, text_length
 from autodistil.spaces.partition import BERT_BASE_ENCODER, PRESETS
-from autodistil.spaces.tensors import tensor_shapes
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import slice_map, slice_student
 from tests.factories import FREE_SPACE, STOCK_SPACE
@@ -118,7 +117,7 @@ def test_the_predicted_file_size_is_exact_in_either_type(
         architecture = Architecture(
             layers=layers, hidden=hidden, heads=3, head_width=5, intermediate=7
         )
-        shapes = tensor_shapes(architecture, encoder)
+        shapes = encoder.shapes(architecture)
         tensors = {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
         save_file(tensors, tmp_path / "w.safetensors", metadata={"format": "pt"})
         name = "float16" if dtype == torch.float16 else "float32"
@@ -179,5 +178,5 @@ def test_shapes_name_every_tensor_of_a_bert() -> None:
     architecture = Architecture(layers=2, hidden=24, heads=3, head_width=8, intermediate=40)
     encoder = BERT_BASE_ENCODER.model_copy(update={"vocab_size": 50, "max_position_embeddings": 20})
     expected = {name: tuple(p.shape) for name, p in BertModel(config).named_parameters()}
-    assert tensor_shapes(architecture, encoder) == expected
+    assert encoder.shapes(architecture) == expected
     assert cost(architecture, encoder, 3).params == sum(map(prod, expected.values()))

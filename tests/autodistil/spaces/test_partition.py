@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistil.errors import InvalidInput
-from autodistil.spaces.architecture import Architecture, HeadPolicy
+from autodistil.families.architecture import Architecture
 from autodistil.spaces.partition import BERT_BASE, PRESETS, partition
+from autodistil.spaces.sub_space import HeadPolicy
 
 
 def test_the_preset_has_three_spaces_of_256_students() -> None:

@@ -9,7 +9,7 @@ from autodistil.evaluation.candidate_table import measured_teacher
 from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import held_out_text
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import Progress, distil
 from autodistil.superlm.slicing import load_elastic, slice_map

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autodistil.errors import InvalidBundle, InvalidInput
-from autodistil.spaces.architecture import Architecture
-from autodistil.spaces.tensors import layer_tensor, map_shapes, split_layer_tensor, tensor_shapes
+from autodistil.families.architecture import Architecture
+from autodistil.spaces.map_tensors import map_shapes
 from autodistil.superlm import slicing
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.slicing import load_elastic, slice_map, slice_student
@@ -59,7 +59,7 @@ def test_only_what_the_student_holds_is_read(
         )
         tensors = slice_student(superlm, candidate.architecture)
         assert sum(read.values()) == candidate.params == sum(t.numel() for t in tensors.values())
-        layers = {split[0] for name in read if (split := split_layer_tensor(name))}
+        layers = {int(name.split(".")[2]) for name in read if name.startswith("encoder.layer.")}
         assert layers == set(superlm.spec.kept_layers[candidate.layers])
 
 
@@ -72,13 +72,11 @@ def test_a_slice_is_the_first_rows_and_columns_of_the_kept_layers(
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
     for student in superlm.spec.space.students():
         tensors = slice_student(superlm, student)
-        shapes = tensor_shapes(student, superlm.spec.encoder)
+        shapes = superlm.spec.encoder.shapes(student)
         assert list(tensors) == list(shapes)
         for name, shape in shapes.items():
-            source = name
-            if split := split_layer_tensor(name):
-                kept = superlm.spec.kept_layers[student.layers]
-                source = layer_tensor(kept[split[0]], split[1])
+            kept = superlm.spec.kept_layers[student.layers]
+            source = superlm.spec.encoder.source(name, kept)
             expected = stored[source][tuple(slice(size) for size in shape)].float()
             assert torch.equal(tensors[name], expected)
             assert tensors[name].is_contiguous()

@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES

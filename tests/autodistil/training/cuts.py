@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import HeadPolicy, SubSpace
+from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import Start
 

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder, LayerOutput
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.least_squares import spread
 from autodistil.training.reordered_teacher import ReorderedTeacher

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
-from autodistil.spaces.tensors import layer_tensor
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.training.start import (
     Start,
@@ -43,7 +42,7 @@ def first_layer(
             for vectors in (output.queries, output.keys, output.values)
         )
         scores = queries @ keys.transpose(-1, -2) / sizes.head_width**0.5
-        projection = encoder.tensors()[layer_tensor(0, "attention.output.dense.weight")].detach()
+        projection = encoder.tensors()["encoder.layer.0.attention.output.dense.weight"].detach()
         added = values.transpose(0, 1).flatten(1) @ projection.T
         outputs.append([scores, added, queries.square() + keys.square(), values.square()])
     outputs[0][1] = outputs[0][1][:, order]

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import Architecture
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.proposal import NARROW, WIDE, Proposal, propose_spaces
 from autodistil.training.start import calibration_batches

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.architecture import SubSpace
-from autodistil.spaces.tensors import layer_tensor, tensor_shapes
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.importance import measure_importance, order_channels
 from autodistil.training.settings import ChannelMeasure, StartSettings
@@ -59,11 +58,11 @@ def test_heads_and_neurons_are_reordered_and_keep_their_width(
 ) -> None:
     start = cut_superlm(teacher, FULL, calibration, PLAIN)
     for layer in range(4):
-        name = layer_tensor(layer, "attention.self.query.bias")
+        name = f"encoder.layer.{layer}.attention.self.query.bias"
         theirs = teacher.tensors[name].view(4, 16)
         ours = start.tensors[name].view(4, 16)
         assert {tuple(row.tolist()) for row in ours} == {tuple(row.tolist()) for row in theirs}
-        name = layer_tensor(layer, "intermediate.dense.bias")
+        name = f"encoder.layer.{layer}.intermediate.dense.bias"
         assert start.tensors[name].sort().values.equal(teacher.tensors[name].sort().values)
         assert not start.tensors[name].equal(teacher.tensors[name])
 
@@ -112,10 +111,10 @@ def test_dead_heads_neurons_and_channels_are_what_a_narrow_student_loses(
     dead = set(changed.tensors["embeddings.LayerNorm.bias"][dead_channels].tolist())
     assert not dead & set(start.tensors["embeddings.LayerNorm.bias"].tolist())
     for layer in range(4):
-        name = layer_tensor(layer, "attention.self.key.bias")
+        name = f"encoder.layer.{layer}.attention.self.key.bias"
         dead = set(changed.tensors[name][dead_head * 16 : (dead_head + 1) * 16].tolist())
         assert not dead & set(start.tensors[name].tolist())
-        name = layer_tensor(layer, "intermediate.dense.bias")
+        name = f"encoder.layer.{layer}.intermediate.dense.bias"
         dead = set(changed.tensors[name][dead_neurons].tolist())
         assert not dead & set(start.tensors[name].tolist())
         assert len(start.tensors[name]) == 160
@@ -152,7 +151,7 @@ def test_kept_layers_are_nested_and_hold_the_last(
         assert set(less) < set(more)
     assert start.teacher_layers[-1] == 3
     assert list(start.teacher_layers) == sorted(set(start.teacher_layers))
-    expected = tensor_shapes(every_depth.largest, teacher.encoder)
+    expected = teacher.encoder.shapes(every_depth.largest)
     assert {name: tuple(t.shape) for name, t in start.tensors.items()} == expected
 
 
@@ -162,8 +161,8 @@ def test_stored_layers_come_from_the_teacher_layers_they_name(
     start = cut_superlm(teacher, STOCK_SPACE, calibration, PLAIN)
     for stored, layer in enumerate(start.teacher_layers):
         part = "intermediate.dense.bias"
-        theirs = set(teacher.tensors[layer_tensor(layer, part)].tolist())
-        assert set(start.tensors[layer_tensor(stored, part)].tolist()) <= theirs
+        theirs = set(teacher.tensors[f"encoder.layer.{layer}.{part}"].tolist())
+        assert set(start.tensors[f"encoder.layer.{stored}.{part}"].tolist()) <= theirs
 
 
 def test_the_start_shares_no_memory_with_the_teacher(

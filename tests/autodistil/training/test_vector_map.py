@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import TRAINED_MAP, pool, to_teacher_space
 from autodistil.models.teacher import Teacher, load_teacher
-from autodistil.spaces.architecture import Architecture, SubSpace
 from autodistil.spaces.embedding import Pooling
-from autodistil.spaces.tensors import map_name
+from autodistil.spaces.map_tensors import map_name
+from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.settings import StartSettings

@@ -1,0 +1,185 @@
+"""What all families have in common: an encoder's config, from which its tensors follow."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from autodistil.families.architecture import Architecture, Size
+from autodistil.families.parts import (
+    Block,
+    Embeddings,
+    Linear,
+    Norm,
+    Part,
+    RelativePositions,
+    Role,
+    Stored,
+)
+
+Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu"]
+
+
+class EncoderConfig(BaseModel, ABC):
+    """What every student shares with the teacher, whatever its sizes; a family is a subclass.
+
+    Attributes:
+        family: The family's name, which is its `model_type` in `transformers`.
+        vocab_size: Tokens that it has embeddings of.
+        max_position_embeddings: Positions as the family counts them.
+        hidden_act: Activation of the FFN.
+        layer_norm_eps: Epsilon of the LayerNorms.
+        pad_token_id: The token that fills up batches.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers_prefix: ClassVar[str] = "encoder.layer."
+    """What the names of a layer's tensors begin with, before its number."""
+    kept_first: ClassVar[tuple[int, ...]] = ()
+    """Layers of a teacher that every student keeps, beside the last."""
+    head_width_is_fixed: ClassVar[bool] = False
+    """Whether a head's dimensions have places of their own, so that none can be cut or mixed."""
+
+    has_onnx_graph: ClassVar[bool] = True
+    """Whether its students can be written as ONNX: LayerNorm after the sums, no gate, no window."""
+
+    family: str
+    vocab_size: Size
+    max_position_embeddings: Size
+    hidden_act: Activation
+    layer_norm_eps: Annotated[float, Field(gt=0, lt=1)]
+    pad_token_id: Annotated[int, Field(strict=True, ge=0)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id must be less than the vocab_size {self.vocab_size}")
+        return self
+
+    @property
+    @abstractmethod
+    def model_class(self) -> str:
+        """Class of `transformers` that holds its stock students."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, config: Mapping[str, Any]) -> tuple[Architecture, Self]:
+        """The sizes and the rest of a model, from its `config.json`.
+
+        Raises:
+            UnsupportedTeacher: It is of this family, but no SuperLM can be cut from it.
+            KeyError, ValueError, TypeError, ArithmeticError: The config is damaged.
+        """
+
+    @property
+    @abstractmethod
+    def embeddings(self) -> Embeddings:
+        """The parts before the first layer."""
+
+    @abstractmethod
+    def block(self, layer: int) -> Block:
+        """The parts of a layer."""
+
+    @property
+    def final_norm(self) -> Norm | None:
+        """LayerNorm after the last layer."""
+        return None
+
+    @property
+    def pooler(self) -> Linear | None:
+        """Map of the first token's last hidden state, before a tanh."""
+        return None
+
+    @property
+    def relative_positions(self) -> RelativePositions | None:
+        """Bias of the attention scores, where there is one."""
+        return None
+
+    @property
+    def positions(self) -> int:
+        """Tokens of a text that it can read."""
+        return self.max_position_embeddings - self.embeddings.first_position
+
+    def check_width(self, hidden: int) -> None:
+        """Refuse a width that no student of this family can have.
+
+        Args:
+            hidden: The width of a student.
+
+        Raises:
+            InvalidInput: It is one.
+        """
+
+    @abstractmethod
+    def student_config(self, architecture: Architecture) -> dict[str, Any]:
+        """What the `config.json` of a student says of its sizes and of what it shares."""
+
+    def keep_layers(self, layers: Sequence[int]) -> Self:
+        """The config of an encoder that has some of the layers."""
+        del layers  # where all layers are of one kind
+        return self
+
+    def tensors(self, layers: int) -> dict[str, Stored]:
+        """Every tensor of an encoder of so many layers, in a fixed order."""
+        relative = self.relative_positions
+        parts: list[Part] = [*self.embeddings.parts]
+        for layer in range(layers):
+            parts += self.block(layer).parts
+        last = (relative and relative.table, self.final_norm, self.pooler)
+        parts += [part for part in last if part]
+        return {name: stored for part in parts for name, stored in part.stored.items()}
+
+    def shapes(self, architecture: Architecture) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor of an encoder of these sizes, in a fixed order."""
+        return {
+            name: stored.shape(architecture, self.vocab_size)
+            for name, stored in self.tensors(architecture.layers).items()
+        }
+
+    def source(self, name: str, layers: Sequence[int]) -> str:
+        """What a student's tensor is called in the encoder it is cut from.
+
+        Args:
+            name: The student's name of it.
+            layers: For every layer of the student the one it is cut from.
+        """
+        if not name.startswith(self.layers_prefix):
+            return name
+        number, part = name.removeprefix(self.layers_prefix).split(".", 1)
+        return f"{self.layers_prefix}{layers[int(number)]}.{part}"
+
+
+def whole_heads(hidden: int, heads: int) -> int:
+    """Width of a head.
+
+    Raises:
+        ValueError: The heads do not divide the width.
+    """
+    if heads < 1 or hidden % heads:
+        raise ValueError(f"hidden {hidden} is not a multiple of {heads} heads")
+    return hidden // heads
+
+
+def post_norm_block(names: Mapping[str, str], prefix: str) -> Block:
+    """A layer in the form of BERT: LayerNorm after each sum, maps with biases.
+
+    Args:
+        names: What the family calls the parts of `Block`, behind the prefix.
+        prefix: The layer's, with a dot at its end.
+    """
+
+    def linear(part: str, out: Role, into: Role) -> Linear:
+        return Linear(prefix + names[part], out, into)
+
+    return Block(
+        query=linear("query", Role.ATTENTION, Role.HIDDEN),
+        key=linear("key", Role.ATTENTION, Role.HIDDEN),
+        value=linear("value", Role.ATTENTION, Role.HIDDEN),
+        attention_output=linear("attention_output", Role.HIDDEN, Role.ATTENTION),
+        after_attention=Norm(prefix + names["after_attention"]),
+        ffn_in=linear("ffn_in", Role.FFN, Role.HIDDEN),
+        ffn_out=linear("ffn_out", Role.HIDDEN, Role.FFN),
+        after_ffn=Norm(prefix + names["after_ffn"]),
+    )

@@ -1,0 +1,1 @@
+"""Model classes of students that stock `transformers` cannot hold; each file travels with them."""
