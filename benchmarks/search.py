@@ -119,7 +119,7 @@ def alone(superlm: SuperLM, student: Architecture) -> ElasticEncoder:
     tensors = slice_student(superlm, student)
     for name, tensor in (slice_map(superlm, student) or {}).items():
         tensors[f"{map_name(student)}.{name.removeprefix('linear.')}"] = tensor
-    encoder = ElasticEncoder(tensors, superlm.spec.encoder, layers)
+    encoder = ElasticEncoder(tensors, superlm.spec.stored_encoder, layers)
     return encoder.requires_grad_(False).eval()
 
 

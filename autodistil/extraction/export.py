@@ -14,7 +14,7 @@ from autodistil.extraction.model_card import model_card
 from autodistil.extraction.sentence_files import write_json, write_sentence_modules
 from autodistil.families.architecture import Architecture
 from autodistil.families.encoder import EncoderConfig
-from autodistil.models.own_models import OWN_CONFIG, OWN_MODEL, own_file, own_type
+from autodistil.models.own_models import HEADS_FILE, OWN_CLASSES, own_file, own_type
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.tokenizers import write_tokenizer
@@ -54,12 +54,12 @@ def export_transformers(
     architecture = candidate.architecture
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    kept = superlm.spec.kept_layers[architecture.layers]
-    encoder = superlm.spec.encoder.keep_layers(kept)
+    encoder = superlm.spec.encoder_of(architecture)
     write_json(folder / "config.json", model_config(architecture, encoder))
     write_tokenizer(superlm, architecture.vocab, folder)
     if not architecture.stock:
         shutil.copyfile(own_file(encoder.family), folder / _MODEL_FILE)
+        shutil.copyfile(HEADS_FILE, folder / HEADS_FILE.name)
     if superlm.spec.teacher.embedding is not None:
         write_sentence_modules(
             superlm.spec.teacher.embedding, architecture.hidden, to_teacher, folder
@@ -91,13 +91,10 @@ def model_config(architecture: Architecture, encoder: EncoderConfig) -> dict[str
     if not architecture.stock:
         module = _MODEL_FILE.removesuffix(".py")
         config |= {
-            "architectures": [OWN_MODEL],
+            "architectures": [OWN_CLASSES["AutoModel"]],
             "model_type": own_type(encoder.family),
             "head_width": architecture.head_width,
-            "auto_map": {
-                "AutoConfig": f"{module}.{OWN_CONFIG}",
-                "AutoModel": f"{module}.{OWN_MODEL}",
-            },
+            "auto_map": {auto: f"{module}.{own}" for auto, own in OWN_CLASSES.items()},
         }
     return config
 

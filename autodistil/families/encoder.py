@@ -121,6 +121,13 @@ class EncoderConfig(BaseModel, ABC):
         del layers  # where all layers are of one kind
         return self
 
+    def check_layers(self, layers: int) -> None:
+        """Refuse a number of layers that the config does not describe.
+
+        Raises:
+            ValueError: It has fewer.
+        """
+
     def tensors(self, layers: int) -> dict[str, Stored]:
         """Every tensor of an encoder of so many layers, in a fixed order."""
         relative = self.relative_positions

@@ -134,6 +134,11 @@ class ModernBertEncoder(EncoderConfig):
         """LayerNorm after the last layer."""
         return Norm("final_norm", self.norm_bias)
 
+    def check_layers(self, layers: int) -> None:
+        """Refuse a number of layers, see `EncoderConfig.check_layers`."""
+        if len(self.layer_types) != layers:
+            raise ValueError(f"layer_types must name {layers} layers")
+
     def keep_layers(self, layers: Sequence[int]) -> Self:
         """The config of an encoder that has some of the layers."""
         kinds = tuple(self.layer_types[layer] for layer in layers)

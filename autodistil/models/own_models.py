@@ -11,8 +11,16 @@ from autodistil.families.encoder import EncoderConfig
 _PREFIX = "autodistil-"
 _STUDENTS = Path(__file__).parent / "students"
 
-OWN_CONFIG, OWN_MODEL = "StudentConfig", "StudentModel"
-"""What the classes are called in every file of `students`."""
+HEADS_FILE = _STUDENTS / "any_heads.py"
+"""What all of its files share."""
+
+_TASKS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM")
+OWN_CLASSES = {
+    "AutoConfig": "StudentConfig",
+    "AutoModel": "StudentModel",
+    **{f"AutoModelFor{task}": f"StudentFor{task}" for task in _TASKS},
+}
+"""What the classes are called in every file of `students`, by the class that loads them."""
 
 
 def own_type(family: str) -> str:
@@ -43,4 +51,4 @@ def student_class(encoder: EncoderConfig, architecture: Architecture) -> Any:
 
     if architecture.stock:
         return getattr(transformers, encoder.model_class)
-    return getattr(own_module(encoder.family), OWN_MODEL)
+    return getattr(own_module(encoder.family), OWN_CLASSES["AutoModel"])

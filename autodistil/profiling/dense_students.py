@@ -139,6 +139,7 @@ def _model(
     architecture: Architecture, encoder: EncoderConfig, tensors: "dict[str, Tensor]"
 ) -> "PreTrainedModel":
     """A model of the class that an exported student loads as, around the tensors given."""
+    encoder = encoder.keep_layers(range(architecture.layers))
     settings = model_config(architecture, encoder)
     settings.pop("model_type")
     settings.pop("auto_map", None)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodistil.families.architecture import Architecture
+from autodistil.families.encoder import EncoderConfig
 from autodistil.families.registry import AnyEncoder
 from autodistil.spaces.cost import Cost, cost, text_length
 from autodistil.spaces.embedding import SentenceEmbedding
@@ -93,8 +94,8 @@ class SuperLMSpec(_Strict):
 
     Attributes:
         format: Of the bundle.
-        encoder: The model family, and what the students share; its vocabulary is the largest of
-            theirs, its layers are the stored ones.
+        encoder: The model family, and what the students share with their teacher; its vocabulary is
+            the largest of theirs.
         kept_layers: For every depth, the stored layers that a student of that depth runs.
         teacher_layers: For every stored layer, the teacher's layer it started from.
         tokens_per_text: For every vocabulary of the sub-space, the tokens of a text as a multiple
@@ -143,6 +144,9 @@ class SuperLMSpec(_Strict):
         for less, more in pairwise(self.kept_layers.values()):
             if not set(less) < set(more):
                 raise ValueError("the layers of a depth must be among those of the next")
+        self.encoder.check_layers(teacher.layers)
+        if max(self.teacher_layers) >= teacher.layers:
+            raise ValueError("teacher_layers must be layers of the teacher")
         if largest.vocab not in (None, self.encoder.vocab_size):
             raise ValueError("the encoder's vocab_size must be the largest vocabulary")
         if tuple(self.tokens_per_text) != self.space.vocab:
@@ -150,6 +154,15 @@ class SuperLMSpec(_Strict):
         if self.space.vocab and self.encoder.pad_token_id >= self.space.vocab[0]:
             raise ValueError("pad_token_id must be in every vocabulary")
         return self
+
+    @property
+    def stored_encoder(self) -> EncoderConfig:
+        """The encoder of the stored layers."""
+        return self.encoder.keep_layers(self.teacher_layers)
+
+    def encoder_of(self, architecture: Architecture) -> EncoderConfig:
+        """The encoder of a student's layers."""
+        return self.stored_encoder.keep_layers(self.kept_layers[architecture.layers])
 
     @property
     def map_width(self) -> int | None:
@@ -164,7 +177,7 @@ class SuperLMSpec(_Strict):
     @property
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that the bundle stores."""
-        shapes = self.encoder.shapes(self.space.largest)
+        shapes = self.stored_encoder.shapes(self.space.largest)
         if self.map_width is None:
             return shapes
         for student in self.space.students():

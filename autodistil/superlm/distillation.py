@@ -111,7 +111,7 @@ def distil(
             architecture=_with_vocabulary(teacher, space),
             embedding=teacher.embedding,
         ),
-        encoder=start.encoder,
+        encoder=cut_from.encoder,
         space=space,
         kept_layers=start.kept_layers,
         teacher_layers=start.teacher_layers,

@@ -33,14 +33,14 @@ def slice_student(superlm: SuperLM, architecture: Architecture) -> "dict[str, Te
         )
     from autodistil.models.cutting import cut
 
-    kept, encoder = superlm.spec.kept_layers[architecture.layers], superlm.spec.encoder
-    own = encoder.keep_layers(kept)
-    shapes, whole = own.shapes(architecture), encoder.shapes(superlm.spec.space.largest)
+    spec = superlm.spec
+    kept, own = spec.kept_layers[architecture.layers], spec.encoder_of(architecture)
+    shapes, whole = own.shapes(architecture), spec.stored_encoder.shapes(spec.space.largest)
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(superlm.weights_path, framework="pt") as file:
             for name, stored in own.tensors(architecture.layers).items():
-                source = encoder.source(name, kept)
+                source = own.source(name, kept)
                 part = file.get_slice(source)
                 view = cut(part.__getitem__, whole[source][0], stored, shapes[name])
                 if view.shape != shapes[name]:
@@ -85,5 +85,5 @@ def load_elastic(superlm: SuperLM) -> "ElasticEncoder":
         tensors = {name: tensor.float() for name, tensor in load_file(superlm.weights_path).items()}
     except (SafetensorError, OSError) as error:
         raise InvalidBundle(f"The weights of {superlm.spec.reference}: {error}.") from error
-    encoder = ElasticEncoder(tensors, superlm.spec.encoder, superlm.spec.kept_layers)
+    encoder = ElasticEncoder(tensors, superlm.spec.stored_encoder, superlm.spec.kept_layers)
     return encoder.requires_grad_(False).eval()

@@ -35,7 +35,7 @@ class AnyHeads:
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         with _one_head(config):  # which divides every width
-            super().__init__(config, *args, **kwargs)
+            super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # of the model
         heads, width = config.num_attention_heads, config.head_width
         model: Any = self
         for module in model.modules():

@@ -6,6 +6,13 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
@@ -111,7 +118,7 @@ def test_slice_elastic_forward_and_folder_agree(superlm: SuperLM, tmp_path: Path
     reference = load_elastic(superlm)
     for index in (0, len(superlm.candidates) // 2, -1):
         candidate = superlm.candidates[index]
-        folder = tmp_path / candidate.name
+        folder = tmp_path / candidate.architecture.name
         export(superlm, folder, superlm.candidates.index(candidate))
         parity = check_parity(superlm, candidate.architecture, folder, reference)
         assert parity.max_abs_difference <= 1e-5
@@ -124,7 +131,7 @@ def test_slice_elastic_forward_and_folder_agree(superlm: SuperLM, tmp_path: Path
 
 def test_macs_are_those_of_an_independent_counter(superlm: SuperLM, tmp_path: Path) -> None:
     for candidate in (superlm.candidates[0], superlm.candidates[-1]):
-        folder = tmp_path / candidate.name
+        folder = tmp_path / candidate.architecture.name
         export(superlm, folder, superlm.candidates.index(candidate))
         model: Any = load_folder(folder).model
         model.set_attn_implementation("eager")  # a fused kernel hides its products
@@ -134,9 +141,7 @@ def test_macs_are_those_of_an_independent_counter(superlm: SuperLM, tmp_path: Pa
             model(ids, attention_mask=torch.ones_like(ids))
         found = counter.get_flop_counts()["Global"]
         total = sum(found.values()) // 2
-        encoder = superlm.spec.encoder.keep_layers(
-            superlm.spec.kept_layers[candidate.architecture.layers]
-        )
+        encoder = superlm.spec.encoder_of(candidate.architecture)
         outside = 0  # the pooler, and the map of narrow embeddings
         if encoder.pooler is not None:
             outside += candidate.hidden**2
@@ -207,3 +212,29 @@ def test_the_whole_space_uncut_is_the_teacher(teacher: Teacher, text: Path, tmp_
         found = encoder(batch.input_ids, batch.attention_mask, space.largest).hidden
     kept = batch.attention_mask.bool()
     torch.testing.assert_close(found[kept], wanted[kept], rtol=0, atol=1e-4)
+
+
+def test_students_with_classes_of_their_own_load_by_every_auto_class(
+    superlm: SuperLM, tmp_path: Path
+) -> None:
+    if superlm.spec.space.head_policy is HeadPolicy.STOCK:
+        autos: list[Any] = [AutoModel, AutoModelForSequenceClassification]
+        allowed = False
+    else:
+        autos = [
+            AutoModel,
+            AutoModelForSequenceClassification,
+            AutoModelForTokenClassification,
+            AutoModelForQuestionAnswering,
+            AutoModelForMaskedLM,
+        ]
+        allowed = True
+    export(superlm, tmp_path, 0)
+    plain = load_folder(tmp_path).model
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        wanted = plain.eval()(ids)[0]
+        for auto in autos:
+            model = auto.from_pretrained(tmp_path, trust_remote_code=allowed).eval()
+            base = getattr(model, model.base_model_prefix, model)
+            torch.testing.assert_close(base(ids)[0], wanted, rtol=0, atol=1e-5)
