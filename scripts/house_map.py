@@ -52,9 +52,7 @@ def render() -> str:
     """The page."""
     contract = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     house, method = (found["layers"] for found in contract["contracts"])
-    return _TEXT.format(
-        house=_table(house, _ROOT), method=_table(method, _ROOT / "autodistil")
-    )
+    return _TEXT.format(house=_table(house, _ROOT), method=_table(method, _ROOT / "autodistil"))
 
 
 def _table(floors: list[str], folder: Path) -> str:

@@ -41,7 +41,9 @@ def order_layers(
             raise InvalidInput(f"start.layers must be different layers from 0 to {last}.")
         if named[: len(always)] != always:
             begin = ", ".join(map(str, always))
-            raise InvalidInput(f"start.layers must begin with {begin}, which all students keep.")
+            raise InvalidInput(
+                f"start.layers must begin with the layers that all students keep: {begin}."
+            )
         return named
     if settings.layers == "first":
         ranked = [last, *range(last)]

@@ -48,8 +48,8 @@ def test_layers_can_be_named_the_most_needed_first(deep: Teacher) -> None:
         ([11, 3, 3], "must be different layers from 0 to 11"),
         ([11, 12], "must be different layers from 0 to 11"),
         ([11, -1], "must be different layers from 0 to 11"),
-        ([3, 11], "must begin with the last layer, 11"),
-        ([], "must begin with the last layer, 11"),
+        ([3, 11], "must begin with the layers that all students keep: 11"),
+        ([], "must begin with the layers that all students keep: 11"),
     ],
 )
 def test_layers_that_cannot_be_named_are_refused(
