@@ -15,8 +15,9 @@ PAGE = _ROOT / "docs" / "architecture.md"
 
 _TEXT = """\
 # The map of the house
-Written by `python scripts/house_map.py` from the import contract in pyproject.toml, which `make check`
-enforces: **nothing imports what stands above it**. Packages on one floor do not import each other.
+Written by `python scripts/house_map.py` from the import contract in pyproject.toml, which
+`make check` enforces: **nothing imports what stands above it**. Packages on one floor do not import
+each other.
 
 ## The floors
 {house}
@@ -27,19 +28,20 @@ enforces: **nothing imports what stands above it**. Packages on one floor do not
 
 ## The way of the data
 1. A **teacher** is read by its family (`families`, `models`), a corpus becomes tokens (`text`).
-2. The teacher is **cut** into the start of a SuperLM and trained (`training`); every student is scored on
-   held-out text (`evaluation`) and all of it is written as a **bundle** (`superlm`).
-3. A **request** names limits; the table of candidates answers without torch (`search`); a text, a device or
-   a task of one's own can be asked as well (`selection`, `latency`, `profiling`, `downstream`).
+2. The teacher is **cut** into the start of a SuperLM and trained (`training`); every student is
+   scored on held-out text (`evaluation`), and all of it is written as a **bundle** (`superlm`).
+3. A **request** names limits; the table of candidates answers without torch (`search`); a text, a
+   device or a task of one's own can be asked as well (`selection`, `latency`, `profiling`,
+   `downstream`).
 4. The chosen student is **sliced**, exported, and compared with the SuperLM before anyone gets it
    (`extraction`).
-5. The service keeps requests as rows (`database`), workers take them (`worker`), and files lie in the
-   store (`models_store`).
+5. The service keeps requests as rows (`database`), workers take them (`worker`), and files lie in
+   the store (`models_store`).
 
 ## Adding a model family
-One file in `autodistil/families` that names the family's parts, one line in its registry, and one file of
-classes in `autodistil/models/students` if students may have heads of any number. Shapes, slices, costs,
-permutations, the forward, the start and the export follow from the named parts.
+One file in `autodistil/families` that names the family's parts, one line in its registry, and one
+file of classes in `autodistil/models/students` for students with any number of heads. Shapes,
+slices, costs, permutations, the forward, the start and the export follow from the named parts.
 """
 
 
