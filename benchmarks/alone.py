@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
 from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.distillation import distil
+from autodistil.text.documents import CorpusSource
 from autodistil.text.mixed_sources import open_corpus
-from autodistil.text.sources import CorpusSource
 from autodistil.text.vocabulary_texts import read_texts
 from autodistil.training.settings import TrainingSettings
 from students import three

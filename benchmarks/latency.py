@@ -23,7 +23,7 @@ from autodistil.latency.conditions import Conditions, LatencyLimit, Percentile
 from autodistil.latency.device_profile import DeviceProfile, Sample
 from autodistil.latency.measurement import Effort, Latency, measure_in_turns, torch_threads
 from autodistil.profiling.dense_students import folder_forward
-from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
+from autodistil.profiling.device import fit_profile, profile_device, stratified_sample
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
 from autodistil.search.latency_limit import predict_latency

@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from autodistil.downstream.metrics import spearman
+from autodistil.correlation import spearman
 from autodistil.downstream.scores import PROBE, ScoreFile
 from autodistil.downstream.vector_scoring import ZERO_SHOT
 from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.quiet import quiet_transformers
 from autodistil.superlm.bundle import SuperLM, open_superlm
 

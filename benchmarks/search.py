@@ -23,15 +23,16 @@ from autodistil.errors import InfeasibleBudget
 from autodistil.evaluation.candidate_table import measured_teacher, objective_of
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.comparison import SentenceComparison
-from autodistil.evaluation.evaluation import MeasuredTeacher, evaluate_students
 from autodistil.evaluation.held_out_text import NEIGHBOURS, HeldOutText
 from autodistil.evaluation.signals import Signals
+from autodistil.evaluation.students import MeasuredTeacher, evaluate_students
 from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import AXES, Budget
-from autodistil.search.search import Entry, search
+from autodistil.search.choice import search
+from autodistil.search.entry import Entry
 from autodistil.spaces.cost import cost
 from autodistil.spaces.map_tensors import map_name
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS

@@ -29,7 +29,7 @@ from autodistil.text.vocabulary_texts import read_texts
 from autodistil.training.precision import uses_bf16
 from autodistil.training.settings import EMBEDDER_DEFAULTS, StartSettings, TrainingSettings
 from autodistil.training.start import load_or_cut
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 
 LENGTHS = (32, 128)
 SPACES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.space.json"))

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import httpx
 
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
-from autodistil.search.search import search
+from autodistil.search.choice import search
 from autodistil.superlm.bundle import open_superlm
 from autodistil.superlm.entries import entries_of
 from models_store import shipped_bundles

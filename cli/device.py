@@ -88,7 +88,7 @@ def _measure_here(
     with errors.status("loading torch"):
         import torch
 
-        from autodistil.profiling.profiling import profile_spaces
+        from autodistil.profiling.device import profile_spaces
 
         quiet_transformers()
     with progress() as bar:

@@ -15,7 +15,7 @@ from autodistil.latency.device_profile import DeviceProfile
 from autodistil.output_folder import appearing, check_unused
 from autodistil.quiet import quiet_transformers
 from autodistil.search.budget import Budget
-from autodistil.search.search import search
+from autodistil.search.choice import search
 from autodistil.selection.on_text import DomainSearch
 from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
@@ -123,7 +123,7 @@ def _one(
     to: Path,
     on_phase: Callable[[str], None],
 ) -> "Receipt":
-    from autodistil.extraction.extraction import extract_student
+    from autodistil.extraction.handover import extract_student
 
     return extract_student(superlm, candidate, to, vectors=vectors, on_phase=on_phase)
 

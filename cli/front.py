@@ -9,8 +9,9 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.search.budget import Budget, read_budget
+from autodistil.search.choice import with_latency
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, front_report
-from autodistil.search.search import Entry, with_latency
 from autodistil.superlm.entries import entries_of
 from cli.latency_options import LimitConditions, ProfileFile, read_conditions, read_device
 from cli.options import Bundles, ScoreOption, comparison_warnings, open_bundles

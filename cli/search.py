@@ -7,7 +7,7 @@ import typer
 
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
-from autodistil.search.search import Choice, search
+from autodistil.search.choice import Choice, search
 from autodistil.superlm.entries import entries_of
 from cli.domain import TeacherFolder, TextFile, on_text
 from cli.latency_options import (

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget
+from autodistil.search.choice import Choice, search, with_latency
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, pareto_front
 from autodistil.search.latency_limit import Profiles
-from autodistil.search.search import Choice, Entry, search, with_latency
 from autodistil.superlm.entries import entries_of
 from database import superlms
 from database.tables import SuperLMRow
@@ -19,7 +20,7 @@ class Catalogue:
         self._entries: dict[str, list[Entry]] = {}
 
     def plan(self, rows: list[SuperLMRow], budget: Budget, profiles: Profiles) -> Choice:
-        """The choice over some SuperLMs; see `autodistil.search.search.search`."""
+        """The choice over some SuperLMs; see `autodistil.search.choice.search`."""
         return search([entry for row in rows for entry in self._of(row)], budget, profiles)
 
     def front(

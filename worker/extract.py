@@ -8,7 +8,7 @@ from pathlib import Path
 from autodistil.extraction.export import pack
 from autodistil.extraction.receipt import Miss, Receipt
 from autodistil.search.budget import Budget
-from autodistil.search.search import Choice
+from autodistil.search.choice import Choice
 from autodistil.selection.on_device import extract_best
 from autodistil.spaces.embedding import Vectors
 from database import artifacts, devices, extractions, superlms

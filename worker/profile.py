@@ -4,7 +4,7 @@ import logging
 import time
 
 from autodistil.latency.device_profile import ProfilingRequest
-from autodistil.profiling.profiling import profile_spaces
+from autodistil.profiling.device import profile_spaces
 from database import devices, superlms
 from database.errors import LeaseLost
 from database.session import reading

@@ -22,7 +22,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from autodistil.errors import AutoDistilError, InvalidBundle
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.superlm.bundle import SuperLM, copy_bundle, open_superlm
 from database import audit, registrations
 from database.errors import LeaseLost

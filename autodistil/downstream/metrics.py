@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from autodistil.correlation import pearson, spearman
 from autodistil.downstream.tasks import MetricName
 
 Values = NDArray[np.float64]
@@ -22,18 +22,6 @@ def f1(predicted: Values, labels: Values) -> float:
     hits = float(((predicted == 1) & (labels == 1)).sum())
     both = float((predicted == 1).sum() + (labels == 1).sum())
     return 2 * hits / both if both else 0.0
-
-
-def pearson(predicted: Values, labels: Values) -> float:
-    """Linear correlation."""
-    a, b = predicted - predicted.mean(), labels - labels.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
-
-
-def spearman(predicted: Values, labels: Values) -> float:
-    """Correlation of ranks."""
-    return pearson(rankdata(predicted), rankdata(labels))
 
 
 METRICS: dict[MetricName, Callable[[Values, Values], float]] = {

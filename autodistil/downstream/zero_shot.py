@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from autodistil.correlation import spearman
 from autodistil.downstream.embedder import Embedder, OnTexts
-from autodistil.downstream.metrics import spearman
 from autodistil.downstream.task_data import Examples
 
 

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from autodistil.errors import InvalidBundle, explain
 from autodistil.evaluation.candidates import Candidate
-from autodistil.evaluation.evaluation import MeasuredTeacher, evaluate_students
 from autodistil.evaluation.held_out_text import HeldOutText
+from autodistil.evaluation.students import MeasuredTeacher, evaluate_students
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.spec import SuperLMSpec

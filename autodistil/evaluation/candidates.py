@@ -104,7 +104,7 @@ class Candidate(BaseModel):
             architecture: The student.
             sub_space: Name of its sub-space.
             counted: What it costs.
-            signals: From `autodistil.evaluation.evaluation`, if they are known.
+            signals: From `autodistil.evaluation.students`, if they are known.
         """
         return cls(
             sub_space=sub_space,

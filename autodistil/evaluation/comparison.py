@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.downstream.metrics import spearman
+from autodistil.correlation import spearman
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import LastLayer

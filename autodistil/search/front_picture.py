@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from autodistil.evaluation.quality import Score
 from autodistil.pictures import check_picture, save_picture, use_cost_scale
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, fronts, pareto_front
-from autodistil.search.search import Entry
 
 _LABELS = {
     Score.QUALITY: "quality: estimated share of the teacher's score",

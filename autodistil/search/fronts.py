@@ -9,7 +9,8 @@ import numpy as np
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import LATENCY
-from autodistil.search.search import Entry, scores_of
+from autodistil.search.choice import scores_of
+from autodistil.search.entry import Entry
 
 
 class CostAxis(StrEnum):

@@ -16,7 +16,7 @@ from autodistil.errors import InfeasibleBudget
 from autodistil.search.budget import LATENCY, Budget
 
 if TYPE_CHECKING:
-    from autodistil.search.search import Entry
+    from autodistil.search.entry import Entry
 
 Amount = int | float
 _UNITS = {LATENCY: " ms"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autodistil.errors import InfeasibleBudget, LatencyMissed
 from autodistil.evaluation.quality import Score
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.extraction.receipt import LatencyReceipt, Miss, Receipt
 from autodistil.latency.conditions import Conditions, LatencyLimit
 from autodistil.latency.device_profile import DeviceProfile
@@ -16,8 +16,9 @@ from autodistil.latency.measurement import Effort, Latency, measure_in_turns, to
 from autodistil.latency.predictor import Prediction
 from autodistil.profiling.dense_students import folder_forward
 from autodistil.search.budget import Budget
+from autodistil.search.choice import Choice, search
+from autodistil.search.entry import Entry
 from autodistil.search.latency_limit import Profiles, predict_latency, profile_of
-from autodistil.search.search import Choice, Entry, search
 from autodistil.spaces.embedding import Vectors
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of

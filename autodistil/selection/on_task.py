@@ -13,11 +13,12 @@ from autodistil.downstream.scored_folder import describe_model
 from autodistil.downstream.scores import Role, ScoreFile, Summary
 from autodistil.downstream.scoring import Assignment
 from autodistil.evaluation.quality import Score
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.search.budget import Budget
+from autodistil.search.choice import rank_feasible
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, pareto_front
 from autodistil.search.latency_limit import Profiles
-from autodistil.search.search import Entry, rank_feasible
 from autodistil.superlm.bundle import SuperLM
 
 
@@ -49,7 +50,7 @@ def proxy_candidates(
         score: By which the front is drawn.
 
     Raises:
-        InfeasibleBudget: No student fits; further errors as of `autodistil.search.search.search`.
+        InfeasibleBudget: No student fits; further errors as of `autodistil.search.choice.search`.
     """
     feasible = rank_feasible(entries, budget, profiles, score)
     return pareto_front(feasible, CostAxis.MACS, score)[::-1][:count]

@@ -16,8 +16,9 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.extraction.receipt import DomainReceipt
 from autodistil.search.budget import Budget
+from autodistil.search.choice import rank_feasible, search
+from autodistil.search.entry import Entry
 from autodistil.search.latency_limit import Profiles
-from autodistil.search.search import Entry, rank_feasible, search
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.teacher_check import check_teacher
 
@@ -111,8 +112,8 @@ def search_domain(
         InvalidInput: The text gives no tokens.
     """
     from autodistil.evaluation.candidate_table import measured_teacher, objective_of
-    from autodistil.evaluation.evaluation import evaluate_students
     from autodistil.evaluation.held_out_text import HeldOutText
+    from autodistil.evaluation.students import evaluate_students
     from autodistil.superlm.slicing import load_elastic
     from autodistil.superlm.tokenizers import load_tokenizer
 

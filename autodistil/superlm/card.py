@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from autodistil.evaluation.candidates import Candidate
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, pareto_front
-from autodistil.search.search import Entry
 from autodistil.spaces.spec import SuperLMSpec
 
 _AXES = (CostAxis.MACS, CostAxis.PARAMS, CostAxis.BYTES)

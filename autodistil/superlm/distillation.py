@@ -21,7 +21,7 @@ from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses, thin_losses, write_losses
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import load_or_cut
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 from autodistil.versions import software_versions
 
 START = "start.safetensors"

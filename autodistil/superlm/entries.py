@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from autodistil.search.search import Entry
+from autodistil.search.entry import Entry
 from autodistil.superlm.bundle import SuperLM
 
 

@@ -14,7 +14,7 @@ from autodistil.superlm.slicing import load_elastic
 from autodistil.superlm.teacher_check import check_teacher
 from autodistil.superlm.tokenizers import load_tokenizer
 from autodistil.text.corpus import Corpus, tokenize_corpus
-from autodistil.text.sources import CorpusSource
+from autodistil.text.documents import CorpusSource
 from autodistil.text.tokenization import OnProgress
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autodistil.errors import InvalidInput
-from autodistil.text.sources import CorpusSource
+from autodistil.text.documents import CorpusSource
 from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import OnProgress, tokens_key, write_tokens
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from autodistil.errors import InvalidInput
 from autodistil.optional import import_optional
+from autodistil.text.documents import Document, cut
 from autodistil.text.source_files import files_with, hash_files
-from autodistil.text.sources import Document, cut
 
 _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
 _HUB_NAME = re.compile(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autodistil.errors import InvalidInput
-from autodistil.text.sources import CorpusSource, Document, open_source
+from autodistil.text.documents import CorpusSource, Document
+from autodistil.text.sources import open_source
 
 _WEIGHTED = re.compile(r"(?P<name>.+)=(?P<weight>[0-9.eE+-]+)", re.DOTALL)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 from autodistil.errors import InvalidInput
+from autodistil.text.documents import Document, cut
 from autodistil.text.encodings import not_text, open_text
 from autodistil.text.records import json_line_texts, json_texts, table_texts
 from autodistil.text.source_files import files_with, has_suffix, hash_files, listed
-from autodistil.text.sources import Document, cut
 
 _RECORDS: dict[str, Callable[[Path, TextIO], Iterator[str]]] = {
     ".jsonl": json_line_texts,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodistil.errors import InvalidInput
+from autodistil.text.documents import CorpusSource, Document
 from autodistil.text.growing_array import GrowingArray
 from autodistil.text.held_out import is_held_out
 from autodistil.text.sentences import RULES, sentences
-from autodistil.text.sources import CorpusSource, Document
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

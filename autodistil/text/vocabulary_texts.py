@@ -10,7 +10,7 @@ import numpy as np
 
 from autodistil.errors import InvalidInput
 from autodistil.text.corpus import Corpus, TokenizedText, tokenize_corpus
-from autodistil.text.sources import CorpusSource
+from autodistil.text.documents import CorpusSource
 from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import OnProgress
 from autodistil.text.vocabulary import least_vocabulary, load_trimmed, rank_tokens

@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import Budget
-from autodistil.search.search import Choice, Entry
+from autodistil.search.choice import Choice
+from autodistil.search.entry import Entry
 from service.schemas.base import StrictRequest, refuse_disguised_numbers
 
 TeacherName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]

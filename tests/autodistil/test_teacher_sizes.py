@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from autodistil.errors import UnsupportedTeacher
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.families.architecture import Architecture
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.spaces.partition import partition

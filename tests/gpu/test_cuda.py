@@ -10,7 +10,7 @@ from autodistil.models.teacher import load_teacher, trim_teacher
 from autodistil.text.vocabulary_texts import read_texts
 from autodistil.training.settings import TrainingSettings
 from autodistil.training.start import calibration_batches, cut_superlm
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 from tests.factories import EMBEDDER_SETTINGS, EMBEDDER_SPACE, write_corpus, write_embedder
 
 pytestmark = pytest.mark.gpu

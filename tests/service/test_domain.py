@@ -18,8 +18,8 @@ import worker.extract
 from autodistil.evaluation.quality import Score
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.search.budget import Budget
+from autodistil.search.choice import search
 from autodistil.search.fronts import CostAxis, pareto_front
-from autodistil.search.search import search
 from autodistil.selection.on_text import hash_sentences, search_domain
 from autodistil.superlm.bundle import SPEC, SuperLM
 from autodistil.superlm.entries import entries_of

@@ -9,8 +9,8 @@ import torch
 
 from autodistil.downstream.embedder import open_embedder
 from autodistil.evaluation.candidate_table import measured_teacher
-from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import HeldOutText
+from autodistil.evaluation.students import evaluate_students
 from autodistil.models.teacher import Teacher
 from autodistil.selection.on_text import text_batches
 from autodistil.superlm.bundle import SuperLM

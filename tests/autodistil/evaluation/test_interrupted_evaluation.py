@@ -13,9 +13,9 @@ from torch import Tensor
 from autodistil.evaluation import evaluation
 from autodistil.evaluation.candidate_table import measured_teacher
 from autodistil.evaluation.comparison import SentenceComparison
-from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.evaluation.signals import Signals
+from autodistil.evaluation.students import evaluate_students
 from autodistil.models.elastic import ElasticEncoder, KeptLayers
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.superlm.bundle import SuperLM, open_superlm

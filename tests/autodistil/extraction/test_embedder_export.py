@@ -15,7 +15,7 @@ from autodistil.downstream.embedder import open_embedder
 from autodistil.downstream.scored_folder import describe_model
 from autodistil.downstream.scores import Role
 from autodistil.evaluation.candidates import Candidate
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.extraction.onnx_graph import ONNX_FILE
 from autodistil.extraction.receipt import Receipt
 from autodistil.latency.conditions import LatencyLimit

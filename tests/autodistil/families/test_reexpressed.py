@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autodistil.evaluation.signals import Signals
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.families.encoder import EncoderConfig
 from autodistil.families.parts import Block, Linear, Norm
 from autodistil.families.registry import read_encoder

@@ -22,7 +22,7 @@ from autodistil.latency.device_profile import (
 )
 from autodistil.latency.machine import Machine
 from autodistil.latency.measurement import Effort, Latency, torch_threads
-from autodistil.profiling.profiling import fit_profile, profile_device, stratified_sample
+from autodistil.profiling.device import fit_profile, profile_device, stratified_sample
 from autodistil.search.latency_limit import predict_latency
 from autodistil.spaces.cost import exact_macs
 from autodistil.spaces.partition import BERT_BASE, PRESETS, partition

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel
 
 from autodistil.errors import InvalidInput, ParityFailure
 from autodistil.extraction.export import model_config
-from autodistil.extraction.extraction import extract_student
+from autodistil.extraction.handover import extract_student
 from autodistil.extraction.onnx_graph import ONNX_FILE, onnx_bytes, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity, open_session
 from autodistil.families.architecture import Architecture

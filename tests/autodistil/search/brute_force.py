@@ -8,7 +8,7 @@ from autodistil.errors import InfeasibleBudget
 from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import AXES, Budget
-from autodistil.search.search import Entry
+from autodistil.search.entry import Entry
 from autodistil.spaces.cost import Cost, cost
 from autodistil.spaces.partition import BERT_BASE, BERT_BASE_ENCODER, PRESETS
 

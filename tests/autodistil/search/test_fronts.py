@@ -6,9 +6,9 @@ import pytest
 
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.quality import Score
+from autodistil.search.entry import Entry
 from autodistil.search.front_picture import plot_fronts
 from autodistil.search.fronts import CostAxis, front_report, fronts, pareto_front
-from autodistil.search.search import Entry
 from tests.autodistil.search.brute_force import EVALUATED, TEACHER, table, worth
 
 

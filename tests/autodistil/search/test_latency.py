@@ -9,8 +9,9 @@ from autodistil.evaluation.candidates import Candidate
 from autodistil.evaluation.quality import Score
 from autodistil.latency.device_profile import DeviceProfile
 from autodistil.search.budget import Budget, LatencyLimit, read_budget
+from autodistil.search.choice import search
+from autodistil.search.entry import Entry
 from autodistil.search.latency_limit import predict_latency
-from autodistil.search.search import Entry, search
 from autodistil.spaces.cost import Cost, cost
 from autodistil.spaces.partition import PRESETS
 from tests.autodistil.latency.test_device_profile import ENCODER, ONE, made_up_profile

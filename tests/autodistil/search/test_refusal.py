@@ -6,7 +6,8 @@ import pytest
 
 from autodistil.errors import InfeasibleBudget
 from autodistil.search.budget import Budget
-from autodistil.search.search import Entry, search
+from autodistil.search.choice import search
+from autodistil.search.entry import Entry
 from tests.autodistil.search.brute_force import (
     EVALUATED,
     STUDENTS,

@@ -12,8 +12,9 @@ from autodistil.latency.device_profile import DeviceProfile
 from autodistil.latency.measurement import Latency
 from autodistil.models.model_folder import read_config
 from autodistil.search.budget import Budget
+from autodistil.search.choice import Choice, search
+from autodistil.search.entry import Entry
 from autodistil.search.latency_limit import predict_latency
-from autodistil.search.search import Choice, Entry, search
 from autodistil.selection.on_device import TRIES, extract_best, measure_folder
 from autodistil.spaces.cost import exact_macs
 from autodistil.superlm.bundle import SuperLM

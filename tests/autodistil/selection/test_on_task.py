@@ -8,8 +8,9 @@ from autodistil.downstream.scores import ScoreFile
 from autodistil.downstream.scoring import Assignment
 from autodistil.errors import InfeasibleBudget
 from autodistil.search.budget import Budget
+from autodistil.search.choice import rank_feasible
+from autodistil.search.entry import Entry
 from autodistil.search.fronts import CostAxis, pareto_front
-from autodistil.search.search import Entry, rank_feasible
 from autodistil.selection.on_task import proxy_candidates, proxy_search
 from autodistil.superlm.bundle import SuperLM
 from autodistil.superlm.entries import entries_of

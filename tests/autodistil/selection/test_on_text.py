@@ -7,11 +7,11 @@ import pytest
 from autodistil.downstream.embedder import open_embedder
 from autodistil.errors import InfeasibleBudget, InvalidInput, TeacherMismatch
 from autodistil.evaluation.candidate_table import measured_teacher
-from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import HeldOutText
+from autodistil.evaluation.students import evaluate_students
 from autodistil.models.teacher import Teacher
 from autodistil.search.budget import Budget
-from autodistil.search.search import rank_feasible, search
+from autodistil.search.choice import rank_feasible, search
 from autodistil.selection.on_text import (
     hash_sentences,
     read_sentences,

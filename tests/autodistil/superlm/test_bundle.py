@@ -101,7 +101,7 @@ def test_opening_a_bundle_needs_no_torch(stock_superlm: SuperLM) -> None:
 
     code = (
         "import sys; from pathlib import Path; from autodistil.superlm.bundle import open_superlm;"
-        "from autodistil.search.search import search;"
+        "from autodistil.search.choice import search;"
         "open_superlm(Path(sys.argv[1])); assert 'torch' not in sys.modules;"
         "assert 'transformers' not in sys.modules"
     )

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from autodistil.evaluation.candidate_table import measured_teacher
-from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import held_out_text
+from autodistil.evaluation.students import evaluate_students
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm

@@ -8,8 +8,8 @@ import pytest
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import tokenize_corpus
+from autodistil.text.documents import Document, WholeTexts
 from autodistil.text.mixed_sources import MixedSources, open_corpus
-from autodistil.text.sources import Document, WholeTexts
 from autodistil.text.text_files import TextFiles
 
 

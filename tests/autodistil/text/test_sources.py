@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from autodistil.text.dataset_sources import DatasetFiles
-from autodistil.text.sources import CorpusSource, Document, WholeTexts, open_source
+from autodistil.text.documents import CorpusSource, Document, WholeTexts
+from autodistil.text.sources import open_source
 from autodistil.text.text_files import TextFiles
 
 

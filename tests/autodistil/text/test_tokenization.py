@@ -13,8 +13,9 @@ import pytest
 from autodistil.errors import InvalidInput
 from autodistil.models.teacher import Teacher
 from autodistil.text.corpus import tokenize_corpus
+from autodistil.text.documents import Document
 from autodistil.text.sentences import sentences
-from autodistil.text.sources import Document, open_source
+from autodistil.text.sources import open_source
 from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import tokens_key
 from tests.factories import document, write_corpus

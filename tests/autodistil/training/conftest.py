@@ -12,7 +12,7 @@ from autodistil.text.corpus import Batch, Corpus
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES
 from autodistil.training.start import Start, calibration_batches, cut_superlm
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 from tests.autodistil.training.cuts import PLAIN
 from tests.autodistil.training.runs import MakeTrainer, weights
 from tests.factories import SETTINGS, STOCK_SPACE

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from autodistil.training.loss_curve import LossRow
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -16,7 +16,7 @@ from autodistil.superlm.distillation import distil
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES, LossRow
 from autodistil.training.start import Start, calibration_batches, cut_superlm
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 from tests.autodistil.training.runs import Killed, equal, kill_at, weights
 from tests.factories import (
     EMBEDDER_SETTINGS,

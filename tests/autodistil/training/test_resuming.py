@@ -14,7 +14,7 @@ from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.checkpoint import CHECKPOINT
 from autodistil.training.loss_curve import LOSSES, LossRow
 from autodistil.training.start import Start
-from autodistil.training.training import Trainer
+from autodistil.training.trainer import Trainer
 from tests.autodistil.training.runs import Killed, MakeTrainer, equal, kill_at, weights
 from tests.factories import SETTINGS, STOCK_SPACE, whole_texts
 

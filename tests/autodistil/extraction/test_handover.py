@@ -5,10 +5,11 @@ import pytest
 from transformers import AutoModel
 
 from autodistil.errors import InvalidInput, ParityFailure
-from autodistil.extraction.extraction import PHASES, extract_student
+from autodistil.extraction.handover import PHASES, extract_student
 from autodistil.extraction.receipt import Receipt
 from autodistil.search.budget import Budget
-from autodistil.search.search import Entry, search
+from autodistil.search.choice import search
+from autodistil.search.entry import Entry
 from autodistil.spaces.spec import FileEntry
 from autodistil.superlm.bundle import SuperLM
 

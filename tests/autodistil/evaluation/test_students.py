@@ -8,11 +8,11 @@ from torch import Tensor
 
 from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidate_table import measured_teacher
-from autodistil.evaluation.evaluation import evaluate_students
 from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import Path, SharedForward, Step
 from autodistil.evaluation.signals import Signals
+from autodistil.evaluation.students import evaluate_students
 from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
 from autodistil.models.teacher import Teacher

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from autodistil.errors import InfeasibleBudget, InvalidInput
 from autodistil.evaluation.quality import Score
 from autodistil.search.budget import AXES, Budget
-from autodistil.search.search import Entry, rank_feasible, search
+from autodistil.search.choice import rank_feasible, search
+from autodistil.search.entry import Entry
 from autodistil.spaces.cost import Cost
 from tests.autodistil.search.brute_force import (
     CHEAP,
