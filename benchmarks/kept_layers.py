@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from autodistil.downstream.embedder import PoolingEmbedder, Vectors
-from autodistil.downstream.sentence_modules import read_modules
 from autodistil.models.model_folder import load_folder
+from autodistil.models.sentence_steps import load_steps
 
 _SENTENCE_FILES = (
     "modules.json",
@@ -59,13 +59,16 @@ def best_layers(teacher: Path, counts: Sequence[int], texts: list[str]) -> dict[
         counts: Numbers of layers to keep.
         texts: Held-out sentences to measure on.
     """
-    loaded, modules = load_folder(teacher), read_modules(teacher)
+    loaded = load_folder(teacher)
     model: Any = loaded.model
     model.eval()
     every = list(model.encoder.layer)
     last = len(every) - 1
     embedder = PoolingEmbedder(
-        lambda tokens: model(**tokens).last_hidden_state, loaded.tokenizer, modules=modules
+        lambda tokens: model(**tokens).last_hidden_state,
+        loaded.tokenizer,
+        sentence=loaded.sentence,
+        steps=load_steps(loaded.sentence),
     )
     wanted = embedder.encode(texts)
     best = {}

@@ -108,7 +108,15 @@ def command(
             run_settings = TrainingSettings.model_validate({**defaults, **chosen})
         except ValidationError as error:
             raise InvalidInput(f"The training settings: {explain(error)}.") from error
-    loaded = dataclasses.replace(loaded, name=teacher_name or loaded.name)
+    if teacher_name:
+        loaded = dataclasses.replace(loaded, name=teacher_name, named_by="--teacher-name")
+    if accelerator.is_main_process:
+        errors.print(
+            f"teacher: {loaded.name}, by {loaded.named_by}; --teacher-name gives it another name",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     sub_space = _read_space(space, loaded.architecture, heads)
     work = work or out.with_name(out.name + ".work")
     cache = cache or work

@@ -148,7 +148,11 @@ def _model(
     config: Any = BertConfig if architecture.stock else StudentConfig
     dtype = next(iter(tensors.values())).dtype
     loaded: PreTrainedModel = model.from_pretrained(
-        None, config=config(**settings), state_dict=tensors, dtype=dtype
+        None,
+        config=config(**settings),
+        state_dict=tensors,
+        dtype=dtype,
+        trust_remote_code=False,
     )
     return loaded
 
