@@ -15,7 +15,7 @@ from autodistil.search.budget import parse_amount
 from autodistil.spaces.architecture import Architecture, HeadPolicy, SubSpace
 from autodistil.spaces.partition import partition
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses
-from cli.output import JsonOption, Meter, errors, print_json, progress
+from cli.output import JsonOption, Meter, errors, print_json, print_warnings, progress
 
 
 class Device(StrEnum):
@@ -110,12 +110,12 @@ def command(
             raise InvalidInput(f"The training settings: {explain(error)}.") from error
     if teacher_name:
         loaded = dataclasses.replace(loaded, name=teacher_name, named_by="--teacher-name")
-    if accelerator.is_main_process:
-        errors.print(
-            f"teacher: {loaded.name}, by {loaded.named_by}; --teacher-name gives it another name",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+    elif accelerator.is_main_process and not json_:
+        print_warnings(
+            [
+                f"the teacher is called {loaded.name}, by {loaded.named_by}; --teacher-name gives "
+                "it another name"
+            ]
         )
     sub_space = _read_space(space, loaded.architecture, heads)
     work = work or out.with_name(out.name + ".work")
