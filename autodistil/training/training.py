@@ -56,6 +56,8 @@ from autodistil.training.vector_map import Sample, mapped_students, own_maps
 
 _MAP_PASSAGES = 4096
 """Passages that the maps are solved on."""
+_LENGTH_PASSAGES = 256
+"""Passages that the mean length of a teacher's vectors is measured on."""
 _SHARED_MAP = f"{TRAINED_MAP}.weight"
 
 
@@ -107,6 +109,7 @@ class Trainer:
         self._teacher_architecture = teacher.architecture
         self._teacher = teacher_encoder(teacher).to(self._device)
         self._pooling = teacher.pooling
+        self._normalizes = teacher.embedding is None or teacher.embedding.normalize
         self._embed = replace(
             teacher, steps=deepcopy(teacher.steps).to(self._device)
         ).sentence_vectors
@@ -343,8 +346,16 @@ class Trainer:
             for name, tensor in self.superlm.tensors().items()
             if not name.startswith(TRAINED_MAP)
         }
-        tensors |= own_maps(self.superlm, mapped_students(self._space), samples_of, self._pooling)
+        maps = own_maps(self.superlm, mapped_students(self._space), samples_of, self._pooling)
+        length = self._vector_length(vectors)
+        tensors |= {name: length * tensor for name, tensor in maps.items()}
         self.superlm = ElasticEncoder(tensors, self.superlm.encoder, self.superlm.kept_layers)
+
+    def _vector_length(self, vectors: TeacherVectors) -> float:
+        """Length that the students' vectors are to have: the teacher's mean one if it does not
+        normalise them, so that dot products and distances stay of the same size.
+        """
+        return 1.0 if self._normalizes else vectors.mean_length(_LENGTH_PASSAGES)
 
     def save(self) -> None:
         """Write the checkpoint; the old one stays until the new one is whole."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertModel
@@ -33,6 +33,7 @@ from autodistil.text.vocabulary_texts import read_texts
 from autodistil.training.settings import ObjectiveSettings
 from tests.factories import (
     EMBEDDER_SETTINGS,
+    edit_json,
     make_bundle,
     sentence,
     whole_texts,
@@ -266,3 +267,24 @@ def test_texts_are_lowered_in_training_and_by_students_where_the_folder_says_so(
     extract_student(superlm, superlm.candidates[0], tmp_path / "student")
     lower, upper = open_embedder(tmp_path / "student").encode(["ba be.", "BA Be."])
     assert np.abs(lower - upper).max() < 1e-6
+
+
+def test_vectors_that_a_teacher_does_not_normalise_keep_their_length(
+    corpus: Corpus, texts: list[str], tmp_path: Path
+) -> None:
+    folder = write_embedder(tmp_path / "teacher", dense=24, activation="linear.Identity")
+    edit_json(folder / "modules.json", lambda modules: modules[:-1])
+    dense = folder / "2_Dense" / "model.safetensors"
+    save_file({name: 20 * tensor for name, tensor in load_file(dense).items()}, dense)
+    teacher = load_teacher(str(folder))
+    settings = EMBEDDER_SETTINGS.model_copy(update={"tokens": 300})
+    superlm = make_bundle(
+        teacher, NARROWER, whole_texts(corpus, teacher), tmp_path, "students", settings
+    )
+    extract_student(superlm, superlm.candidates[-1], tmp_path / "student")
+    wanted, found = (
+        float(np.linalg.norm(open_embedder(place).encode(texts), axis=1).mean())
+        for place in (folder, tmp_path / "student")
+    )
+    assert wanted > 20
+    assert found == pytest.approx(wanted, rel=0.3)
