@@ -16,11 +16,12 @@ _OF_A_LOADING = ("backend", "is_local", "local_files_only", "name_or_path", "tok
 """What version 5 notes of how the tokenizer was loaded; says nothing of it."""
 
 
-def write_for_all(folder: Path, token_types: bool) -> None:
+def write_for_all(folder: Path, positions: int, token_types: bool) -> None:
     """Rewrite the file in a folder in place; without it, nothing is done.
 
     Args:
         folder: Of the tokenizer.
+        positions: Tokens that the student can read; longer texts are cut where that is asked for.
         token_types: Whether the student tells first and second sentences apart, so that its
             tokenizer must say which is which.
     """
@@ -35,6 +36,7 @@ def write_for_all(folder: Path, token_types: bool) -> None:
     if isinstance(more := config.get("extra_special_tokens"), list):
         del config["extra_special_tokens"]
         config["additional_special_tokens"] = more
+    config["model_max_length"] = min(config.get("model_max_length") or positions, positions)
     if token_types:
         config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     path.write_text(

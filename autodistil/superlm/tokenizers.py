@@ -31,7 +31,8 @@ def write_tokenizer(superlm: SuperLM, vocab: int | None, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
         if vocab is not None and vocab < superlm.spec.encoder.vocab_size:
             trim_tokenizer(folder, range(vocab))
-        write_for_all(folder, superlm.spec.encoder.type_vocab_size > 1)
+        encoder = superlm.spec.encoder
+        write_for_all(folder, encoder.max_position_embeddings, encoder.type_vocab_size > 1)
     except (OSError, ValueError) as error:
         raise InvalidBundle(f"The tokenizer of {superlm.spec.reference}: {error}.") from error
 

@@ -28,7 +28,7 @@ def test_it_says_the_same_without_the_words_of_version_5(
     tokenizer.save_pretrained(tmp_path)
     wanted = AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=False)
     wanted.save_pretrained(tmp_path)
-    write_for_all(tmp_path, token_types)
+    write_for_all(tmp_path, 512, token_types)
     config = json.loads((tmp_path / CONFIG_FILE).read_text())
     assert config["tokenizer_class"] == CLASSES_OF_4[kind]
     assert "extra_special_tokens" not in config
@@ -51,15 +51,24 @@ def test_it_says_the_same_without_the_words_of_version_5(
 
 
 def test_a_folder_without_the_file_is_left_alone(tmp_path: Path) -> None:
-    write_for_all(tmp_path, token_types=True)
+    write_for_all(tmp_path, 512, token_types=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_without_a_class_gets_one_that_every_version_knows(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text('{"pad_token": "é"}')
-    write_for_all(tmp_path, token_types=False)
+    write_for_all(tmp_path, 512, token_types=False)
     content = (tmp_path / CONFIG_FILE).read_text(encoding="utf-8")
     assert json.loads(content) == {
+        "model_max_length": 512,
         "pad_token": "é",
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
+
+
+@pytest.mark.parametrize(("own", "longest"), [(128, 64), (int(1e30), 64), (64, 64), (50, 50)])
+def test_no_text_is_longer_than_the_positions(own: int, longest: int, tmp_path: Path) -> None:
+    make_tokenizer("wordpiece", own).save_pretrained(tmp_path)
+    write_for_all(tmp_path, 64, token_types=True)
+    found = AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=False)
+    assert len(found("ba " * 300, truncation=True)["input_ids"]) == longest
