@@ -11,13 +11,17 @@ class ModelFiles:
     """The files of a model.
 
     Args:
-        name: A folder, or the id of a model on the hub.
+        name: A folder, or as text also the id of a model on the hub; a path is never one.
+
+    Attributes:
+        name: The same as text.
+        folder: The folder; None: it is an id on the hub.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.folder = Path(name) if Path(name).is_dir() else None
-        """None of a model on the hub."""
+    def __init__(self, name: str | Path) -> None:
+        self.name = str(name)
+        is_folder = isinstance(name, Path) or Path(name).is_dir()
+        self.folder = Path(name) if is_folder else None
 
     def find(self, file: str) -> Path | None:
         """Where a file lies on this machine; None if the model has none of that name.

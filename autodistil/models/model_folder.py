@@ -75,7 +75,7 @@ def load_folder(folder: Path) -> LoadedModel:
     place = sentence.encoder_path
     own_class = read_config(place).get("model_type") == _STUDENT
     if not own_class:
-        ModelFiles(str(folder)).refuse_own_code(sentence.encoder)
+        ModelFiles(folder).refuse_own_code(sentence.encoder)
     try:
         loader: Any = AutoModel
         # False, not left out: left out, transformers stops to ask whether code may run.

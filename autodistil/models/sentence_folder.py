@@ -5,7 +5,6 @@ without that package, in all of its spellings, and nothing of a folder is run. W
 plain data; `autodistil.models.sentence_steps` makes vectors of it.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,20 +228,20 @@ class SentenceFolder:
         return width
 
 
-def read_sentence_folder(name: str | os.PathLike[str]) -> SentenceFolder:
+def read_sentence_folder(name: str | Path) -> SentenceFolder:
     """Read `modules.json` and the files that it names.
 
     A model without that file is an encoder whose vectors are pooled as `1_Pooling` says if that is
     there, and averaged if not.
 
     Args:
-        name: A folder, or the id of a model on the hub.
+        name: As of `ModelFiles`.
 
     Raises:
         InvalidInput: A file is damaged, or the model does something that is not supported; says
             what, and what to do.
     """
-    files = ModelFiles(os.fspath(name))
+    files = ModelFiles(name)
     modules = _list_modules(files)
     if modules is None:
         pooling = files.read(f"{_POOLING_FOLDER}/config.json")

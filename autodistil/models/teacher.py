@@ -1,9 +1,10 @@
 """Reading a teacher: its sizes from its config, its weights by `transformers`, its tokenizer."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autodistil.errors import InvalidInput, UnsupportedTeacher
 from autodistil.models.model_files import ModelFiles
@@ -22,6 +23,8 @@ _SUPPORTED = (
     "supported are encoders of model type 'bert' with absolute positions, "
     "hidden = heads x head width, and one of the activations gelu, gelu_new, relu, silu"
 )
+
+_HUB_ID = re.compile(r"(?!\.)[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,14 @@ def load_teacher(name: str) -> Teacher:
     """
     from autodistil.models.sentence_steps import load_steps, own_steps
 
+    files = ModelFiles(name)
     try:
+        _check_place(files)
         folder = read_sentence_folder(name)
         folder.check_transformer()
-        ModelFiles(name).refuse_own_code(folder.encoder)
-        config, tensors, tokenizer = _load(name, folder.encoder)
-        architecture, encoder = config
+        files.refuse_own_code(folder.encoder)
+        _check_weights(files, folder.encoder)
+        architecture, encoder, tensors, tokenizer = _load(name, folder.encoder)
         longest = int(tokenizer.model_max_length)
         positions = encoder.max_position_embeddings
         embedding = folder.embedding(architecture.hidden, positions, longest)
@@ -164,10 +169,35 @@ def load_teacher(name: str) -> Teacher:
     )
 
 
-def _load(
-    name: str, subfolder: str
-) -> "tuple[tuple[Architecture, EncoderConfig], dict[str, Tensor], PreTrainedTokenizerBase]":
-    """Sizes, tensors in fp32, and tokenizer of an encoder in a folder inside a model's."""
+def _check_place(files: ModelFiles) -> None:
+    if files.folder is None and not _HUB_ID.fullmatch(files.name):
+        raise UnsupportedTeacher(
+            f"There is no folder {files.name!r}, and it is no id of a model on the hub such as "
+            "owner/name."
+        )
+
+
+def _check_weights(files: ModelFiles, encoder: str) -> None:
+    """Refuse a folder without safetensors; `transformers` does so, but not what to do."""
+    if files.folder is not None and not any((files.folder / encoder).glob("*.safetensors")):
+        raise UnsupportedTeacher(
+            f"{files.folder / encoder} has no model.safetensors. Files of pickled weights such as "
+            "pytorch_model.bin are never read, since they may hold code; load the model with "
+            "transformers and save it anew, which writes safetensors."
+        )
+
+
+class _Encoder(NamedTuple):
+    """What is loaded of a teacher's encoder; see `Teacher`."""
+
+    architecture: Architecture
+    encoder: EncoderConfig
+    tensors: "dict[str, Tensor]"
+    tokenizer: "PreTrainedTokenizerBase"
+
+
+def _load(name: str, subfolder: str) -> _Encoder:
+    """Load the encoder in a folder inside a model's."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -195,12 +225,8 @@ def _load(
     if info["missing_keys"]:  # a teacher without pooler: start from the identity, not from noise
         tensors["pooler.dense.weight"] = torch.eye(architecture.hidden)
         tensors["pooler.dense.bias"] = torch.zeros(architecture.hidden)
-    shapes = tensor_shapes(architecture, encoder)
-    return (
-        (architecture, encoder),
-        {key: tensors[key].contiguous() for key in shapes},
-        tokenizer,
-    )
+    tensors = {key: tensors[key].contiguous() for key in tensor_shapes(architecture, encoder)}
+    return _Encoder(architecture, encoder, tensors, tokenizer)
 
 
 def _check_tokenizer(

@@ -235,3 +235,15 @@ def test_a_folder_without_a_loadable_model_is_refused(
         (tmp_path / "config.json").write_text("{")
     with pytest.raises(InvalidInput, match="no model that transformers can load"):
         open_embedder(tmp_path)
+
+
+def test_a_path_is_never_an_id_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def ask(*given: object, **options: object) -> None:
+        asked.append(given)
+
+    monkeypatch.setattr("transformers.utils.hub.cached_file", ask)
+    with pytest.raises(InvalidInput, match="no model that transformers can load"):
+        open_embedder(tmp_path / "owner" / "missing")
+    assert asked == []
