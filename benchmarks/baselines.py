@@ -48,7 +48,7 @@ def main() -> None:
         for count, kept in best_layers(arguments.teacher, (4, 3, 2, 1), texts).items():
             write_kept_layers(arguments.teacher, kept, arguments.out / f"best-{count}")
     if arguments.data:
-        tokenizer = AutoTokenizer.from_pretrained(arguments.teacher)
+        tokenizer = AutoTokenizer.from_pretrained(arguments.teacher, trust_remote_code=False)
         embedder = PoolingEmbedder(public_model(), tokenizer)
         score = stsb_spearman(embedder, read_stsb(arguments.data))
         print(f"paraphrase-MiniLM-L3-v2 (ONNX, {PACKAGE}): stsb dev Spearman {score:.4f}")

@@ -10,17 +10,14 @@ import torch
 from torch import nn
 
 from autodistil.downstream.embedder import PoolingEmbedder, Vectors
-from autodistil.downstream.sentence_modules import read_modules
 from autodistil.models.model_folder import load_folder
+from autodistil.models.sentence_folder import read_sentence_folder
+from autodistil.models.sentence_steps import load_steps
 
 _SENTENCE_FILES = (
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
-    "1_Pooling",
-    "2_Dense",
-    "3_Normalize",
-    "2_Normalize",
 )
 
 
@@ -41,7 +38,7 @@ def write_kept_layers(teacher: Path, layers: Sequence[int], folder: Path) -> Non
 
 def copy_sentence_files(teacher: Path, folder: Path) -> None:
     """What follows the encoder, as in the teacher."""
-    for name in _SENTENCE_FILES:
+    for name in (*_SENTENCE_FILES, *read_sentence_folder(teacher).folders):
         if (teacher / name).is_dir():
             shutil.copytree(teacher / name, folder / name, dirs_exist_ok=True)
         elif (teacher / name).is_file():
@@ -59,13 +56,16 @@ def best_layers(teacher: Path, counts: Sequence[int], texts: list[str]) -> dict[
         counts: Numbers of layers to keep.
         texts: Held-out sentences to measure on.
     """
-    loaded, modules = load_folder(teacher), read_modules(teacher)
+    loaded = load_folder(teacher)
     model: Any = loaded.model
     model.eval()
     every = list(model.encoder.layer)
     last = len(every) - 1
     embedder = PoolingEmbedder(
-        lambda tokens: model(**tokens).last_hidden_state, loaded.tokenizer, modules=modules
+        lambda tokens: model(**tokens).last_hidden_state,
+        loaded.tokenizer,
+        sentence=loaded.sentence,
+        steps=load_steps(loaded.sentence),
     )
     wanted = embedder.encode(texts)
     best = {}

@@ -26,9 +26,8 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from autodistil.downstream.embedder import Vectors, open_embedder
-from autodistil.downstream.sentence_modules import read_modules
 from autodistil.models.model_folder import LoadedModel, load_folder
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_steps import load_steps, sentence_vectors
 from autodistil.quiet import quiet_transformers
 from autodistil.text.held_out import training_sentences
 from kept_layers import copy_sentence_files, keep_layers
@@ -54,9 +53,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
-    student, modules = load_folder(arguments.teacher), read_modules(arguments.teacher)
+    student = load_folder(arguments.teacher)
     keep_layers(student.model, [int(layer) for layer in arguments.layers.split(",")])
-    length = modules.max_length or 128
+    length = student.sentence.max_length or 128
     sentences = training_sentences(arguments.sentences)
     drawn = draw_batches(sentences, student, length, arguments.tokens, arguments.seed)
     batches = list(drawn)
@@ -64,7 +63,7 @@ def main() -> None:
     print(f"{len(texts):,} sentences, {len(batches):,} batches; their vectors first", flush=True)
     targets = open_embedder(arguments.teacher).encode(texts)
     started = time.monotonic()
-    tokens = train(student, modules.after, batches, targets, length)
+    tokens = train(student, batches, targets, length)
     student.model.save_pretrained(arguments.out)
     student.tokenizer.save_pretrained(arguments.out)
     copy_sentence_files(arguments.teacher, arguments.out)
@@ -96,7 +95,6 @@ def draw_batches(
 
 def train(
     student: LoadedModel,
-    after: "tuple[Any, ...]",
     batches: list[list[str]],
     targets: Vectors,
     length: int,
@@ -105,7 +103,6 @@ def train(
 
     Args:
         student: The student.
-        after: From its pooled to its final vectors, step by step.
         batches: Sentences, batch by batch.
         targets: The teacher's vectors of all of them in that order, [sentences, width].
         length: Tokens of a sentence; the rest is cut off.
@@ -113,6 +110,7 @@ def train(
     model: Any = student.model
     tokenizer: Any = student.tokenizer
     model.train()
+    steps = load_steps(student.sentence)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.0)
     warmup = int(_WARMUP * len(batches))
     schedule = LambdaLR(optimizer, lambda step: _rate_share(step, warmup, len(batches)))
@@ -121,9 +119,8 @@ def train(
         rows = tokenizer(
             texts, padding=True, truncation=True, max_length=length, return_tensors="pt"
         )
-        vectors: Tensor = mean_pool(model(**rows).last_hidden_state, rows["attention_mask"])
-        for move in after:
-            vectors = move(vectors)
+        hidden: Tensor = model(**rows).last_hidden_state
+        vectors = sentence_vectors(student.sentence, steps, hidden, rows["attention_mask"])
         loss = F.mse_loss(vectors, torch.from_numpy(targets[done : done + len(texts)]))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -3,12 +3,12 @@
     python benchmarks/static_table.py --teacher FOLDER --widths 256,128,64 --out FOLDER
     python benchmarks/static_table.py --teacher FOLDER --bytes 8000000 --out FOLDER
 
-Each token goes through the teacher as [CLS] token [SEP]; the pooled vectors are brought to the
-width by PCA and weighted by how rare the token is. The vocabulary stands in the order of frequency,
-so that a token's rank stands for its frequency (Zipf's law). Special tokens and the [unused] ones
-have no rank, and rows of zeros. A sentence is the mean of its tokens' rows. Writes `static-256` and
-so on, folders that `autodistil evaluate` and sentence-transformers load. Bytes are those of the
-table in half precision.
+Each token goes through the teacher between its special tokens; the pooled vectors are brought to
+the width by PCA and weighted by how rare the token is. The vocabulary stands in the order of
+frequency, so that a token's rank stands for its frequency (Zipf's law). Special tokens and the
+[unused] ones have no rank, and rows of zeros. A sentence is the mean of its tokens' rows. Writes
+`static-256` and so on, folders that `autodistil evaluate` and sentence-transformers load. Bytes are
+those of the table in half precision.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from torch import Tensor
 from autodistil.downstream.embedder import Vectors
 from autodistil.downstream.static_table import StaticTable
 from autodistil.models.model_folder import load_folder
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
 from autodistil.quiet import quiet_transformers
+from autodistil.text.special_tokens import special_tokens
 
 Weighting = Literal["zipf", "sif"]
 _BATCH = 1_024
@@ -67,14 +68,14 @@ def token_vectors(teacher: Path) -> tuple[Vectors, Any]:
     model: Any = loaded.model
     tokenizer: Any = loaded.tokenizer
     model.eval()
+    before, after, _ = special_tokens(tokenizer)
     parts = []
     for start in range(0, len(tokenizer), _BATCH):
-        middle = torch.arange(start, min(start + _BATCH, len(tokenizer)))
-        ids = torch.empty(len(middle), 3, dtype=torch.long)
-        ids[:, 0], ids[:, 1], ids[:, 2] = tokenizer.cls_token_id, middle, tokenizer.sep_token_id
+        rows = range(start, min(start + _BATCH, len(tokenizer)))
+        ids = torch.tensor([[*before, token, *after] for token in rows])
         given: Mapping[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         hidden = model(**given).last_hidden_state
-        parts.append(mean_pool(hidden, given["attention_mask"]))
+        parts.append(pool(hidden, given["attention_mask"], loaded.sentence.pooling))
     return torch.cat(parts).numpy(), tokenizer
 
 

@@ -16,7 +16,7 @@ from autodistil.search.budget import parse_amount
 from autodistil.spaces.partition import partition
 from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.training.loss_curve import LOSSES, LossRow, read_losses
-from cli.output import JsonOption, Meter, errors, print_json, progress
+from cli.output import JsonOption, Meter, errors, print_json, print_warnings, progress
 
 
 class Device(StrEnum):
@@ -109,7 +109,15 @@ def command(
             run_settings = TrainingSettings.model_validate({**defaults, **chosen})
         except ValidationError as error:
             raise InvalidInput(f"The training settings: {explain(error)}.") from error
-    loaded = dataclasses.replace(loaded, name=teacher_name or loaded.name)
+    if teacher_name:
+        loaded = dataclasses.replace(loaded, name=teacher_name, named_by="--teacher-name")
+    elif accelerator.is_main_process and not json_:
+        print_warnings(
+            [
+                f"the teacher is called {loaded.name}, by {loaded.named_by}; --teacher-name gives "
+                "it another name"
+            ]
+        )
     sub_space = _read_space(space, loaded.architecture, heads)
     work = work or out.with_name(out.name + ".work")
     cache = cache or work

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -121,24 +122,59 @@ def write_teacher(folder: Path, seed: int = 0, **sizes: Any) -> Path:
     return folder
 
 
-def write_embedder(folder: Path, seed: int = 0, pooling: str = "mean", **sizes: Any) -> Path:
-    """The same as a sentence embedder, with the files of sentence-transformers beside it."""
+def write_embedder(
+    folder: Path,
+    seed: int = 0,
+    pooling: str = "mean",
+    dense: int | None = None,
+    activation: str = "activation.Tanh",
+    **sizes: Any,
+) -> Path:
+    """The same as a sentence embedder, with the files of sentence-transformers beside it.
+
+    Args:
+        folder: The folder.
+        seed: Of the weights.
+        pooling: By the names of sentence-transformers.
+        dense: Width that a Dense module brings the vectors to; None: there is none.
+        activation: Of the Dense module, inside `torch.nn.modules`.
+        sizes: As of `write_teacher`.
+    """
     write_teacher(folder, seed, **sizes)
-    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    if dense is not None:
+        kinds.insert(2, ("2_Dense", "Dense"))
+        _write_dense(folder / "2_Dense", dense, activation, seed)
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate(kinds)
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
-    flag = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}[pooling]
     (folder / "1_Pooling" / "config.json").write_text(
-        json.dumps({"word_embedding_dimension": 64, flag: True})
+        json.dumps({"embedding_dimension": 64, "pooling_mode": pooling})
     )
     (folder / "sentence_bert_config.json").write_text(
         json.dumps({"max_seq_length": 100, "do_lower_case": False})
     )
     return folder
+
+
+def _write_dense(folder: Path, width: int, activation: str, seed: int) -> None:
+    folder.mkdir()
+    config = {
+        "in_features": 64,
+        "out_features": width,
+        "bias": True,
+        "activation_function": f"torch.nn.modules.{activation}",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        "linear.weight": torch.randn(width, 64, generator=generator) * 0.2,
+        "linear.bias": torch.randn(width, generator=generator) * 0.2,
+    }
+    save_file(tensors, folder / "model.safetensors")
 
 
 @torch.no_grad()

@@ -25,8 +25,8 @@ class Classifier(nn.Module):
     the cosine.
 
     Args:
-        loaded: The encoder. Sentence embedders average their tokens; others use [CLS], through
-            the pooler where there is one.
+        loaded: The encoder. Sentence embedders pool as their files say; others use the first
+            token, through the pooler where there is one.
         outputs: Classes, or 1 for regression.
         dropout: Probability of every dropout.
         apart: Whether it is given pairs, each sentence by itself.
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self._model: Any = loaded.model
-        self._pooling = loaded.pooling
+        self._pooling = loaded.sentence.pooling if loaded.sentence.listed else None
         self._dropout = nn.Dropout(dropout)
         self._by_cosine = apart and outputs == 1
         hidden = loaded.model.config.hidden_size

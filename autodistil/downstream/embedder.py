@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autodistil.downstream.sentence_modules import SentenceModules, read_modules
 from autodistil.downstream.static_table import StaticTable
 from autodistil.families.registry import longest_text
 from autodistil.models.model_folder import load_folder
+from autodistil.models.sentence_folder import SentenceFolder, read_sentence_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
 Vectors = NDArray[np.float32]
@@ -22,8 +22,8 @@ OnTexts = Callable[[int, int], None]
 """Called with how many texts are embedded, and how many there are."""
 
 _BATCH = 64
-_UNKNOWN_LENGTH = 1_000_000
-"""Tokenizers that know no longest text say a number above this one."""
+_LONGEST = 512
+"""Tokens of a text where nothing says how many a model can read."""
 
 
 class Embedder(Protocol):
@@ -42,10 +42,12 @@ def open_embedder(folder: Path) -> Embedder:
     Raises:
         InvalidInput: There is none, or one that does something that is not supported here.
     """
-    modules = read_modules(folder)
-    if modules.static:
-        return StaticTable.load(modules.encoder, modules.after)
-    loaded = load_folder(modules.encoder)
+    from autodistil.models.sentence_steps import load_steps
+
+    sentence = read_sentence_folder(folder)
+    if sentence.static:
+        return StaticTable.load(sentence.encoder_path, load_steps(sentence))
+    loaded = load_folder(folder)
     model: Any = loaded.model
     model.eval()
 
@@ -53,10 +55,11 @@ def open_embedder(folder: Path) -> Embedder:
         hidden: Tensor = model(**tokens).last_hidden_state
         return hidden
 
-    longest = [modules.max_length, loaded.tokenizer.model_max_length]
-    longest.append(longest_text(model.config.to_dict()))
-    known = [length for length in longest if length is not None and length < _UNKNOWN_LENGTH]
-    return PoolingEmbedder(hidden_states, loaded.tokenizer, min(known, default=512), modules)
+    positions = longest_text(model.config.to_dict())
+    longest = sentence.longest(positions, loaded.tokenizer.model_max_length)
+    return PoolingEmbedder(
+        hidden_states, loaded.tokenizer, longest or _LONGEST, sentence, load_steps(sentence)
+    )
 
 
 class PoolingEmbedder:
@@ -67,7 +70,8 @@ class PoolingEmbedder:
             [batch, tokens] among it, to [batch, tokens, hidden].
         tokenizer: The model's.
         max_length: Tokens of a text; the rest is cut off.
-        modules: What comes before the tokenizer and after the encoder; None: the mean alone.
+        sentence: What comes before the tokenizer and after the encoder; None: the mean alone.
+        steps: From pooled to final vectors, from `load_steps`; None: nothing.
         batch_size: Texts of a batch.
     """
 
@@ -76,13 +80,16 @@ class PoolingEmbedder:
         hidden_states: Callable[[Mapping[str, "Tensor"]], "Tensor"],
         tokenizer: "PreTrainedTokenizerBase",
         max_length: int = 128,
-        modules: SentenceModules | None = None,
+        sentence: SentenceFolder | None = None,
+        steps: "nn.Module | None" = None,
         batch_size: int = _BATCH,
     ) -> None:
         self._hidden_states = hidden_states
         self._tokenizer = tokenizer
         self._max_length = max_length
-        self._modules = modules
+        self._sentence = sentence or SentenceFolder("")
+        self._prompt = self._sentence.prompt
+        self._steps = steps
         self._batch_size = batch_size
 
     def encode(self, texts: Sequence[str], on_texts: OnTexts = lambda done, total: None) -> Vectors:
@@ -109,18 +116,16 @@ class PoolingEmbedder:
         return vectors
 
     def _tokenize(self, texts: Sequence[str]) -> dict[str, list[list[int]]]:
-        modules = self._modules
-        prompt = modules.prompt if modules else ""
-        given = [prompt + text.strip() for text in texts]
-        if modules and modules.lower_case:
-            given = [text.lower() for text in given]
+        given = [self._prompt + text.strip() for text in texts]
         return dict(self._tokenizer(given, truncation=True, max_length=self._max_length))
 
     def _embed(self, rows: dict[str, list[list[int]]]) -> Vectors:
-        from autodistil.models.sentence_vectors import mean_pool
+        from autodistil.models.sentence_steps import apply_steps
+        from autodistil.models.sentence_vectors import pool
 
         batch = self._tokenizer.pad(rows, return_tensors="pt")
         hidden, mask = self._hidden_states(batch), batch["attention_mask"]
-        made = self._modules.vectors(hidden, mask) if self._modules else mean_pool(hidden, mask)
-        vectors: Vectors = made.float().numpy()
+        pooled = pool(hidden, mask, self._sentence.pooling)
+        made = pooled if self._steps is None else apply_steps(self._steps, pooled)
+        vectors: Vectors = made.numpy()
         return vectors

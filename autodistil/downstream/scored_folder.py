@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autodistil.downstream.scores import Role, ScoredModel
-from autodistil.downstream.sentence_modules import read_modules
 from autodistil.downstream.static_table import StaticTable
 from autodistil.models.model_folder import read_facts
+from autodistil.models.sentence_folder import MODULES, read_sentence_folder
 
 
 def describe_model(name: str, folder: Path, role: Role) -> ScoredModel:
@@ -24,19 +24,21 @@ def describe_model(name: str, folder: Path, role: Role) -> ScoredModel:
     Raises:
         InvalidInput: There is no usable model in the folder.
     """
-    modules = read_modules(folder)
-    if not modules.static:
+    sentence = read_sentence_folder(folder)
+    if not sentence.static:
         facts = read_facts(folder)
         return ScoredModel(
             name=name, role=role, sha256=facts.sha256, macs=facts.macs, params=facts.params
         )
-    own = [modules.encoder / name for name in ("model.safetensors", "tokenizer.json")]
+    own = [sentence.encoder_path / name for name in ("model.safetensors", "tokenizer.json")]
+    places = [folder / inner for inner in sentence.folders if inner != sentence.encoder]
+    more = [path for place in places if place.is_dir() for path in sorted(place.iterdir())]
     return ScoredModel(
         name=name,
         role=role,
-        sha256=_hash(folder, [*own, *modules.files]),
+        sha256=_hash(folder, [*own, folder / MODULES, *filter(Path.is_file, more)]),
         macs=0,
-        params=StaticTable.load(modules.encoder).table.size,
+        params=StaticTable.load(sentence.encoder_path).table.size,
     )
 
 

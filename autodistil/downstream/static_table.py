@@ -12,7 +12,7 @@ from autodistil.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from torch import Tensor
+    from torch import nn
 
 _CHUNK = 4_096
 _KEY = "embedding.weight"
@@ -24,14 +24,14 @@ class StaticTable:
     Args:
         table: A row for every token of the tokenizer, [tokens, width].
         tokenizer: Its tokenizer; special tokens are not added.
-        after: From means to final vectors, step by step.
+        steps: From means to final vectors, [texts, width] to [texts, width]; None: nothing.
     """
 
     def __init__(
         self,
         table: NDArray[np.floating],
         tokenizer: "Tokenizer",
-        after: "Sequence[Callable[[Tensor], Tensor]]" = (),
+        steps: "nn.Module | None" = None,
     ) -> None:
         if len(table) < tokenizer.get_vocab_size():
             raise InvalidInput(
@@ -40,12 +40,10 @@ class StaticTable:
         self.table = table.astype(np.float32)
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
-        self._after = after
+        self._steps = steps
 
     @classmethod
-    def load(
-        cls, folder: Path, after: "Sequence[Callable[[Tensor], Tensor]]" = ()
-    ) -> "StaticTable":
+    def load(cls, folder: Path, steps: "nn.Module | None" = None) -> "StaticTable":
         """Load what `save` wrote, or sentence-transformers.
 
         Raises:
@@ -59,7 +57,7 @@ class StaticTable:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises bare exceptions
             raise InvalidInput(f"{folder} holds no static table: {error!r}") from error
-        return cls(table, tokenizer, after)
+        return cls(table, tokenizer, steps)
 
     def save(self, folder: Path) -> None:
         """Write it in half precision, with a normalisation after it, so that
@@ -86,6 +84,8 @@ class StaticTable:
         import torch
         from torch.nn import functional as F
 
+        from autodistil.models.sentence_steps import apply_steps
+
         table, parts = torch.from_numpy(self.table), []
         for start in range(0, len(texts), _CHUNK):
             chosen = list(texts[start : start + _CHUNK])
@@ -93,8 +93,8 @@ class StaticTable:
             starts = np.cumsum([0, *(len(ids) for ids in rows[:-1])])
             ids = torch.tensor([token for ids in rows for token in ids], dtype=torch.long)
             vectors = F.embedding_bag(ids, table, torch.from_numpy(starts), mode="mean")
-            for step in self._after:
-                vectors = step(vectors)
+            if self._steps is not None:
+                vectors = apply_steps(self._steps, vectors)
             parts.append(vectors.numpy())
             on_texts(start + len(chosen), len(texts))
         return np.concatenate(parts)

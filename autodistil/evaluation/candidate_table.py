@@ -77,4 +77,5 @@ def make_table(
 
 def measured_teacher(teacher: Teacher) -> MeasuredTeacher:
     """A teacher as students are compared with it."""
-    return MeasuredTeacher(teacher_encoder(teacher), teacher.architecture, teacher.embedding)
+    encoder = teacher_encoder(teacher)
+    return MeasuredTeacher(encoder, teacher.architecture, teacher.embedding, teacher.steps)

@@ -4,6 +4,7 @@ Everything but attention treats tokens one by one, so it runs on all of them in 
 runs on rows of equal length together, without a mask.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -100,8 +101,18 @@ class PackedBatch:
 
     def pool(self, hidden: Tensor, pooling: Pooling) -> Tensor:
         """Each row's token vectors pooled, in the order of the batch, [rows, hidden]."""
-        parts = [
-            group.of(hidden)[:, 0] if pooling is Pooling.CLS else group.of(hidden).mean(1)
-            for group in self.groups
-        ]
+        parts = [_pool(group.of(hidden), pooling) for group in self.groups]
         return torch.cat(parts)[self.order.argsort()]
+
+
+def _pool(hidden: Tensor, pooling: Pooling) -> Tensor:
+    """Rows of equal length pooled, [rows, length, hidden] to [rows, hidden]."""
+    if pooling is Pooling.CLS:
+        return hidden[:, 0]
+    if pooling is Pooling.LAST:
+        return hidden[:, -1]
+    if pooling is Pooling.MAX:
+        return hidden.amax(1)
+    if pooling is Pooling.MEAN_SQRT_LEN:
+        return hidden.sum(1) / math.sqrt(hidden.shape[1])
+    return hidden.mean(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from autodistil.evaluation.comparison import RelationComparison, SentenceComparison
 from autodistil.evaluation.held_out_text import NEIGHBOURS, HeldOutText
@@ -21,6 +22,7 @@ from autodistil.evaluation.shared_forward import SharedForward, network_of
 from autodistil.evaluation.signals import Signals
 from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
+from autodistil.models.sentence_steps import apply_steps
 from autodistil.models.sentence_vectors import to_teacher_space
 from autodistil.spaces.embedding import Pooling, SentenceEmbedding
 from autodistil.training.settings import ObjectiveSettings
@@ -36,11 +38,13 @@ class MeasuredTeacher(NamedTuple):
         encoder: The teacher.
         architecture: Its sizes.
         embedding: How it embeds sentences; None: it does not, its layers are compared.
+        steps: From its pooled to its final vectors, as of `Teacher`.
     """
 
     encoder: ElasticEncoder
     architecture: Architecture
     embedding: SentenceEmbedding | None
+    steps: nn.Module
 
     @property
     def pooling(self) -> Pooling:
@@ -91,7 +95,7 @@ def evaluate_students(
     @cache  # one teacher for all widths; as large as its relations
     def wanted(number: int) -> _Wanted:
         ((_, last),) = SharedForward.of(teacher.encoder, network).run(own[number], [network.path])
-        vectors = own[number].pool(last.hidden, teacher.pooling)
+        vectors = apply_steps(teacher.steps, own[number].pool(last.hidden, teacher.pooling))
         relations = None
         if teacher.embedding is None:
             relations = RelationComparison(own[number], last, objective)
@@ -145,7 +149,7 @@ def _identity(
 ) -> str:
     """Hash of everything that the signals of a student depend on."""
     facts = (
-        f"{_KIND} {teacher.architecture.name} {teacher.embedding} "
+        f"{_KIND} {teacher.architecture.name} {teacher.embedding} {teacher.steps} "
         f"{objective.measured.model_dump_json()} {neighbours} {text.sha256} {text.hashes()}"
     )
     digest = hashlib.sha256(facts.encode())
@@ -154,4 +158,6 @@ def _identity(
         for name, tensor in sorted(encoder.tensors().items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for tensor in teacher.steps.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -2,7 +2,16 @@
 
 from autodistil.evaluation.candidates import Candidate
 from autodistil.families.architecture import Architecture
+from autodistil.spaces.embedding import Pooling
 from autodistil.superlm.bundle import SuperLM
+
+_POOLED = {
+    Pooling.MEAN: "the mean of its tokens",
+    Pooling.CLS: "the first token's",
+    Pooling.MAX: "the largest values of its tokens",
+    Pooling.MEAN_SQRT_LEN: "the sum of its tokens over the root of their number",
+    Pooling.LAST: "the last token's",
+}
 
 
 def model_card(superlm: SuperLM, candidate: Candidate, mapped: bool) -> str:
@@ -76,15 +85,16 @@ def _vectors(superlm: SuperLM, mapped: bool) -> str:
     if embedding is None:
         return ""
     name = superlm.spec.teacher.name
+    made = f"{_POOLED[embedding.pooling]}{', normalised' if embedding.normalize else ''}"
     if mapped or superlm.spec.map_width is None:
         return (
-            f"\nIts sentence vectors ({embedding.width} wide) are in the space of `{name}`: it "
-            "stands in for the teacher,\nand searches an index that the teacher built. Embed the "
-            "documents with the teacher once,\nand queries with this student.\n"
+            f"\nIts sentence vectors ({embedding.width} wide; {made}) are in the space of `{name}`:"
+            "\nit stands in for the teacher, and searches an index that the teacher built. Embed "
+            "the documents\nwith the teacher once, and queries with this student.\n"
         )
     return (
-        "\nIts sentence vectors are in a space of their own: compare them with each other, not "
-        f"with those of\n`{name}`.\n"
+        f"\nIts sentence vectors ({made}) are in a space of their own: compare them with each "
+        f"other, not\nwith those of `{name}`.\n"
     )
 
 

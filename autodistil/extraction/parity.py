@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistil.downstream.sentence_modules import read_modules
 from autodistil.errors import InvalidInput, ParityFailure
 from autodistil.extraction.receipt import Parity
 from autodistil.families.architecture import Architecture
 from autodistil.models.own_models import own_module
+from autodistil.models.sentence_folder import read_sentence_folder
 from autodistil.spaces.embedding import SentenceEmbedding, Vectors
 from autodistil.superlm.bundle import SuperLM
 
@@ -56,10 +56,13 @@ def check_parity(
     embedding = superlm.spec.teacher.embedding
     if embedding is None:
         return parity
+    from autodistil.models.sentence_steps import load_steps, sentence_vectors
+
     try:
-        modules = read_modules(folder)
+        sentence = read_sentence_folder(folder)
         ids, mask = _random_batch(superlm, architecture, seed)
-        exported = modules.vectors(run(ids, mask), mask)
+        with torch.inference_mode():
+            exported = sentence_vectors(sentence, load_steps(sentence), run(ids, mask), mask)
     except InvalidInput as error:
         raise ParityFailure(f"{architecture.name} makes no sentence vectors: {error}") from error
     with torch.inference_mode():
@@ -83,7 +86,11 @@ def _load(family: str, architecture: Architecture, folder: Path) -> "Run":
         loader = own_module(family).StudentModel
     try:
         model, info = loader.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            folder,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise ParityFailure(f"{architecture.name} does not load: {error}") from error

@@ -65,10 +65,10 @@ def _pooling(pooling: Pooling, hidden: int) -> dict[str, Any]:
         "word_embedding_dimension": hidden,
         "pooling_mode_cls_token": pooling is Pooling.CLS,
         "pooling_mode_mean_tokens": pooling is Pooling.MEAN,
-        "pooling_mode_max_tokens": False,
-        "pooling_mode_mean_sqrt_len_tokens": False,
+        "pooling_mode_max_tokens": pooling is Pooling.MAX,
+        "pooling_mode_mean_sqrt_len_tokens": pooling is Pooling.MEAN_SQRT_LEN,
         "pooling_mode_weightedmean_tokens": False,
-        "pooling_mode_lasttoken": False,
+        "pooling_mode_lasttoken": pooling is Pooling.LAST,
         "include_prompt": True,
     }
 

@@ -98,6 +98,12 @@ class EncoderConfig(BaseModel, ABC):
         return None
 
     @property
+    def token_types(self) -> int:
+        """Token types that it knows; 0 where it has no embeddings of them."""
+        types = self.embeddings.types
+        return types.rows if types is not None and isinstance(types.rows, int) else 0
+
+    @property
     def positions(self) -> int:
         """Tokens of a text that it can read."""
         return self.max_position_embeddings - self.embeddings.first_position

@@ -14,11 +14,15 @@ from autodistil.errors import InvalidInput, UnsupportedTeacher
 from autodistil.families.architecture import Architecture
 from autodistil.families.encoder import EncoderConfig
 from autodistil.families.registry import read_encoder
-from autodistil.models.module_list import list_modules
+from autodistil.models.model_files import ModelFiles
 from autodistil.models.own_models import family_of, own_module
-from autodistil.models.sentence_folder import read_pooling
+from autodistil.models.sentence_folder import (
+    WEIGHTS,
+    SentenceFolder,
+    read_sentence_folder,
+)
 from autodistil.spaces.cost import cost
-from autodistil.spaces.embedding import Pooling
+from autodistil.text.lower_case import lower_first
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,12 +37,12 @@ class LoadedModel:
     Attributes:
         model: In fp32.
         tokenizer: Its tokenizer.
-        pooling: How it makes a sentence vector of token vectors; None if no file says so.
+        sentence: How it makes sentence vectors of token vectors.
     """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    pooling: Pooling | None
+    sentence: SentenceFolder
 
 
 @dataclass(frozen=True)
@@ -60,29 +64,42 @@ class ModelFacts:
 def load_folder(folder: Path) -> LoadedModel:
     """Load a model and its tokenizer.
 
-    A student with heads of another width is loaded by this project's own class.
+    A student with heads of another width is loaded by this project's own class. No code of the
+    folder's is run, and nothing is asked.
 
     Raises:
-        InvalidInput: There is no loadable model in the folder.
+        InvalidInput: There is no loadable model in the folder, or it makes sentence vectors in a
+            way that is not supported.
     """
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    sentence = read_sentence_folder(folder)
+    place = sentence.encoder_path
+    family = family_of(read_config(place).get("model_type"))
+    if family is None:
+        ModelFiles(folder).refuse_own_code(sentence.encoder)
     try:
+        loader: Any = AutoModel
         # False, not left out: left out, transformers stops to ask whether code may run.
-        own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        if (family := family_of(read_config(folder).get("model_type"))) is not None:
+        own: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True}
+        if family is not None:
             classes: Any = own_module(family)
-            own["config"] = classes.StudentConfig.from_pretrained(folder, **own)
-            model = classes.StudentModel.from_pretrained(folder, dtype=torch.float32, **own)
-        else:
-            model = AutoModel.from_pretrained(folder, dtype=torch.float32, **own)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **own)
-        return LoadedModel(model, tokenizer, read_pooling(str(folder)))
+            loader = classes.StudentModel
+            own["config"] = classes.StudentConfig.from_pretrained(
+                place, local_files_only=True, trust_remote_code=False
+            )
+        model = loader.from_pretrained(place, trust_remote_code=False, **own)
+        tokenizer = AutoTokenizer.from_pretrained(
+            place, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
         raise InvalidInput(
             f"{folder} holds no model that transformers can load: {error}"
         ) from error
+    if sentence.lower_case:
+        lower_first(tokenizer)
+    return LoadedModel(model, tokenizer, sentence)
 
 
 def read_facts(folder: Path) -> ModelFacts:
@@ -91,16 +108,15 @@ def read_facts(folder: Path) -> ModelFacts:
     Raises:
         InvalidInput: There is no model in the folder, or a module cannot be read.
     """
-    modules = list_modules(folder)
-    encoder_folder = modules[0].folder if modules else folder
-    config = read_config(encoder_folder)
-    sha256 = _hash(folder, {folder, folder / "1_Pooling", *(module.folder for module in modules)})
+    sentence = read_sentence_folder(folder)
+    config = read_config(sentence.encoder_path)
+    sha256 = _hash(folder, {folder, *(folder / inner for inner in sentence.folders)})
     try:
         architecture, encoder = _read_sizes(config)
     except UnsupportedTeacher:
         return ModelFacts(sha256, None, None)
     counted = cost(architecture, encoder, architecture.heads)
-    maps = sum(_values(module.folder) for module in modules if module.kind == "Dense")
+    maps = sum(_values(folder / dense.folder) for dense in sentence.dense)
     return ModelFacts(sha256, counted.macs, counted.params + maps)
 
 
@@ -118,7 +134,7 @@ def _hash(folder: Path, folders: Iterable[Path]) -> str:
 
 def _values(folder: Path) -> int:
     """How many values the weights in a module's folder have."""
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

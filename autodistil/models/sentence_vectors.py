@@ -1,7 +1,8 @@
 """From the token vectors of a sentence to the vector that users take.
 
 A teacher pools its token vectors. A student pools in the same way; where it is narrower than its
-teacher, a linear map brings its vector to the teacher's width, so that both live in one space.
+teacher, or its teacher has a Dense module, a linear map brings its vector to the teacher's, so that
+both live in one space.
 """
 
 from collections.abc import Mapping
@@ -18,18 +19,12 @@ TRAINED_MAP = "map"
 """Name of the map that all students share while they are trained."""
 
 
-def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean of the token vectors of each sentence, padding left out, [batch, hidden]."""
-    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-
-
 def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     """One vector for each sentence, in fp32.
 
     Args:
         hidden: Last hidden states, [batch, tokens, hidden].
-        attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+        attention_mask: 1 for tokens, 0 for padding at either end, [batch, tokens].
         pooling: How the teacher pools.
 
     Returns:
@@ -38,8 +33,21 @@ def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     # In bfloat16 a sum over many tokens loses its last digits.
     with torch.autocast(hidden.device.type, enabled=False):
         if pooling is Pooling.CLS:
-            return hidden[:, 0].float()
-        return mean_pool(hidden.float(), attention_mask)
+            return _at(hidden, attention_mask.argmax(1))
+        if pooling is Pooling.LAST:
+            from_the_end = attention_mask.flip(1).argmax(1)
+            return _at(hidden, attention_mask.shape[1] - 1 - from_the_end)
+        mask = attention_mask.unsqueeze(-1)
+        if pooling is Pooling.MAX:
+            return hidden.float().masked_fill(mask == 0, float("-inf")).amax(1)
+        count = mask.sum(1).clamp(min=1).float()
+        summed = (hidden.float() * mask).sum(1)
+        return summed / (count if pooling is Pooling.MEAN else count.sqrt())
+
+
+def _at(hidden: Tensor, places: Tensor) -> Tensor:
+    """The vector of one token of each sentence, [batch, hidden]."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), places].float()
 
 
 def to_teacher_space(

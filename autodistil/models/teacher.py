@@ -1,21 +1,26 @@
 """Reading a teacher: its sizes from its config, its weights by `transformers`, its tokenizer."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from autodistil.errors import UnsupportedTeacher
+from autodistil.errors import InvalidInput, UnsupportedTeacher
 from autodistil.families.architecture import Architecture
 from autodistil.families.encoder import EncoderConfig
 from autodistil.families.registry import read_encoder
-from autodistil.models.sentence_folder import read_embedding
-from autodistil.spaces.embedding import SentenceEmbedding
+from autodistil.models.model_files import ModelFiles
+from autodistil.models.sentence_folder import read_sentence_folder
+from autodistil.models.teacher_name import find_name
+from autodistil.spaces.embedding import Pooling, SentenceEmbedding
+from autodistil.text.lower_case import lower_first
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
+
+_HUB_ID = re.compile(r"(?!\.)[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -23,22 +28,52 @@ class Teacher:
     """A loaded teacher.
 
     Attributes:
-        name: Folder name or hub id.
-        sha256: Hash over its tensors' names, shapes, and values.
+        name: What it is called.
+        named_by: Where that name was found, in words.
+        sha256: Hash over its tensors' names, shapes, and values, those of its Dense modules too.
         architecture: Its sizes.
         encoder: What students share with it.
         tensors: Its tensors in fp32, by the names of `EncoderConfig.shapes`.
         tokenizer: Its tokenizer.
         embedding: How it embeds sentences; None if it is no sentence embedder.
+        steps: From its pooled to its final vectors, but for the normalisation at the end, [batch,
+            hidden] to [batch, width].
     """
 
     name: str
+    named_by: str
     sha256: str
     architecture: Architecture
     encoder: EncoderConfig
     tensors: dict[str, "Tensor"]
     tokenizer: "PreTrainedTokenizerBase"
     embedding: SentenceEmbedding | None
+    steps: "nn.Sequential"
+
+    @property
+    def identity(self) -> str:
+        """Hash over all that its sentence vectors depend on: its tensors, and how it embeds."""
+        return hashlib.sha256(f"{self.sha256} {self.embedding} {self.steps}".encode()).hexdigest()
+
+    @property
+    def pooling(self) -> Pooling:
+        """How sentence vectors are made of its token vectors; if it makes none, their mean."""
+        return self.embedding.pooling if self.embedding else Pooling.MEAN
+
+    def sentence_vectors(self, hidden: "Tensor", attention_mask: "Tensor") -> "Tensor":
+        """Its sentence vectors, before they are normalised, in fp32.
+
+        Args:
+            hidden: Its last hidden states, [batch, tokens, hidden].
+            attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+
+        Returns:
+            [batch, width].
+        """
+        from autodistil.models.sentence_steps import apply_steps
+        from autodistil.models.sentence_vectors import pool
+
+        return apply_steps(self.steps, pool(hidden, attention_mask, self.pooling))
 
     @property
     def longest(self) -> int:
@@ -50,26 +85,91 @@ class Teacher:
 def load_teacher(name: str) -> Teacher:
     """Load a teacher from a local folder or, by its id, from the Hugging Face hub.
 
+    No code of its folder is run, and nothing is asked.
+
     Raises:
         UnsupportedTeacher: It cannot be read, or is no encoder a SuperLM can be cut from.
     """
+    from autodistil.models.sentence_steps import load_steps, own_steps
+
+    files = ModelFiles(name)
+    try:
+        _check_place(files)
+        folder = read_sentence_folder(name)
+        folder.check_transformer()
+        files.refuse_own_code(folder.encoder)
+        _check_weights(files, folder.encoder)
+        architecture, encoder, tensors, tokenizer = _load(name, folder.encoder)
+        longest = int(tokenizer.model_max_length)
+        positions = encoder.positions
+        embedding = folder.embedding(architecture.hidden, positions, longest)
+        steps = own_steps(load_steps(folder))
+    except UnsupportedTeacher:
+        raise
+    except InvalidInput as error:
+        raise UnsupportedTeacher(error.detail) from error
+    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
+        raise UnsupportedTeacher(f"{name!r} cannot be loaded as a teacher: {error}") from error
+    if embedding is not None and embedding.do_lower_case:
+        lower_first(tokenizer)
+    found = find_name(name)
+    return Teacher(
+        name=found.name,
+        named_by=found.source,
+        sha256=_hash({**tensors, **steps.state_dict()}),
+        architecture=architecture,
+        encoder=encoder,
+        tensors=tensors,
+        tokenizer=tokenizer,
+        embedding=embedding,
+        steps=steps,
+    )
+
+
+def _check_place(files: ModelFiles) -> None:
+    if files.folder is None and not _HUB_ID.fullmatch(files.name):
+        raise UnsupportedTeacher(
+            f"There is no folder {files.name!r}, and it is no id of a model on the hub such as "
+            "owner/name."
+        )
+
+
+def _check_weights(files: ModelFiles, encoder: str) -> None:
+    """Refuse a folder without safetensors; `transformers` does so, but not what to do."""
+    if files.folder is not None and not any((files.folder / encoder).glob("*.safetensors")):
+        raise UnsupportedTeacher(
+            f"{files.folder / encoder} has no model.safetensors. Files of pickled weights such as "
+            "pytorch_model.bin are never read, since they may hold code; load the model with "
+            "transformers and save it anew, which writes safetensors."
+        )
+
+
+class _Encoder(NamedTuple):
+    """What is loaded of a teacher's encoder; see `Teacher`."""
+
+    architecture: Architecture
+    encoder: EncoderConfig
+    tensors: "dict[str, Tensor]"
+    tokenizer: "PreTrainedTokenizerBase"
+
+
+def _load(name: str, subfolder: str) -> _Encoder:
+    """Load the encoder in a folder inside a model's."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    try:
-        # False, not left out: left out, transformers stops to ask whether code may run.
-        own: dict[str, Any] = {"trust_remote_code": False}
-        config = AutoConfig.from_pretrained(name, **own)
-        architecture, encoder = read_encoder(config.to_dict())
-        embedding = read_embedding(name, architecture.hidden, encoder.positions)
-        model, info = AutoModel.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, **own
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name, **own)
-    except UnsupportedTeacher:
-        raise
-    except Exception as error:  # transformers meets a bad file with errors of a dozen kinds
-        raise UnsupportedTeacher(f"{name!r} cannot be loaded as a teacher: {error}") from error
+    # False, not left out: left out, transformers stops to ask whether code may run.
+    config = AutoConfig.from_pretrained(name, subfolder=subfolder, trust_remote_code=False)
+    architecture, encoder = read_encoder(config.to_dict())
+    model, info = AutoModel.from_pretrained(
+        name,
+        subfolder=subfolder,
+        dtype=torch.float32,
+        output_loading_info=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(name, subfolder=subfolder, trust_remote_code=False)
     pooler = encoder.pooler.stored if encoder.pooler else {}
     missing = {key for key in info["missing_keys"] if key not in pooler}
     if missing:
@@ -85,15 +185,7 @@ def load_teacher(name: str) -> Teacher:
             width = architecture.hidden
             tensors[key] = torch.eye(width) if key.endswith(".weight") else torch.zeros(width)
     tensors = {key: tensors[key].contiguous() for key in encoder.shapes(architecture)}
-    return Teacher(
-        name=_display_name(name),
-        sha256=_hash(tensors),
-        architecture=architecture,
-        encoder=encoder,
-        tensors=tensors,
-        tokenizer=tokenizer,
-        embedding=embedding,
-    )
+    return _Encoder(architecture, encoder, tensors, tokenizer)
 
 
 def _check_tokenizer(
@@ -107,10 +199,6 @@ def _check_tokenizer(
             f"{name!r} has a tokenizer of {len(tokenizer)} tokens "
             f"for {encoder.vocab_size} embeddings."
         )
-
-
-def _display_name(name: str) -> str:
-    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _hash(tensors: "dict[str, Tensor]") -> str:
@@ -135,7 +223,13 @@ def trim_teacher(
 
     (name,) = teacher.encoder.embeddings.words.stored
     words = teacher.tensors[name][torch.tensor(kept)]
-    pad = kept.index(teacher.encoder.pad_token_id)
+    pad = int(tokenizer.pad_token_id)  # a config may name another one, which may be gone
+    if teacher.encoder.embeddings.first_position and pad != teacher.encoder.pad_token_id:
+        raise InvalidInput(
+            f"The vocabulary of {teacher.name} cannot be trimmed: its positions begin behind the "
+            f"padding token {teacher.encoder.pad_token_id}, which would become {pad}. Leave vocab "
+            "out of the sub-space."
+        )
     return replace(
         teacher,
         encoder=teacher.encoder.model_copy(update={"vocab_size": len(kept), "pad_token_id": pad}),

@@ -146,7 +146,11 @@ def _model(
     model = student_class(encoder, architecture)
     dtype = next(iter(tensors.values())).dtype
     loaded: PreTrainedModel = model.from_pretrained(
-        None, config=model.config_class(**settings), state_dict=tensors, dtype=dtype
+        None,
+        config=model.config_class(**settings),
+        state_dict=tensors,
+        dtype=dtype,
+        trust_remote_code=False,
     )
     return loaded
 

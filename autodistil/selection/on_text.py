@@ -181,7 +181,7 @@ def text_batches(
     Args:
         sentences: From `read_sentences`.
         tokenizer: The teacher's.
-        longest: Tokens that a row may have, [CLS] and [SEP] included; longer sentences are cut.
+        longest: Tokens that a row may have, special ones included; longer sentences are cut.
 
     Raises:
         InvalidInput: There are too few rows with a token in them.
@@ -189,9 +189,11 @@ def text_batches(
     import torch
 
     from autodistil.text.corpus import Batch
+    from autodistil.text.special_tokens import special_tokens
 
+    special = special_tokens(tokenizer)
     encoded = tokenizer(list(sentences), truncation=True, max_length=longest)["input_ids"]
-    rows = [torch.tensor(ids) for ids in encoded if len(ids) > 2]  # more than [CLS] and [SEP]
+    rows = [torch.tensor(ids) for ids in encoded if len(ids) > special.around]
     if len(rows) < MIN_SENTENCES:
         raise InvalidInput(
             f"Only {len(rows)} sentences of the domain's text have a token that the teacher knows."
@@ -202,7 +204,7 @@ def text_batches(
     for part in np.array_split(np.arange(len(runs)), -(-len(rows) // _ROWS)):
         chosen = [row for run in part for row in runs[run]]
         padded = torch.nn.utils.rnn.pad_sequence(
-            chosen, batch_first=True, padding_value=int(tokenizer.pad_token_id or 0)
+            chosen, batch_first=True, padding_value=special.pad
         )
         lengths = torch.tensor([len(row) for row in chosen])
         mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()

@@ -11,13 +11,18 @@ _Text = Annotated[str, Field(max_length=10_000)]
 
 
 class Pooling(StrEnum):
-    """How token vectors become a sentence's vector.
+    """How token vectors become a sentence's vector, by the names of sentence-transformers.
 
-    `mean`: their average. `cls`: the vector of the first token.
+    `mean`: their average. `cls`: the vector of the first token. `max`: the largest value of every
+    channel. `mean_sqrt_len_tokens`: their sum over the square root of their number. `lasttoken`:
+    the vector of the last token.
     """
 
     MEAN = "mean"
     CLS = "cls"
+    MAX = "max"
+    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
+    LAST = "lasttoken"
 
 
 class Vectors(StrEnum):
@@ -37,6 +42,8 @@ class SentenceEmbedding(BaseModel):
     Attributes:
         width: Of its sentence vectors.
         pooling: How it pools.
+        projected: Whether a Dense module of its own makes its vectors of what is pooled. Then every
+            student needs a map to them, also one that is as wide.
         normalize: Whether its vectors are brought to length 1.
         max_seq_length: Tokens that a text may have; longer ones are cut.
         do_lower_case: Whether sentence-transformers lowers the text before it is tokenised; the
@@ -53,6 +60,7 @@ class SentenceEmbedding(BaseModel):
     normalize: bool
     max_seq_length: Size
     do_lower_case: bool = False
+    projected: bool = False
     prompts: dict[_Text, _Text] = Field(default_factory=dict)
     default_prompt_name: _Text | None = None
     similarity: Annotated[str, Field(pattern=r"^[a-z_]{1,30}$")] = "cosine"

@@ -167,12 +167,13 @@ class SuperLMSpec(_Strict):
     @property
     def map_width(self) -> int | None:
         """The width that the students' maps bring their vectors to; None if they have no map, since
-        all of them are as wide as their teacher.
+        all of them are as wide as what their teacher pools and hands out.
         """
         embedding = self.teacher.embedding
-        if embedding is None or self.space.hidden == (embedding.width,):
+        if embedding is None:
             return None
-        return embedding.width
+        as_wide = self.space.hidden == (embedding.width,)
+        return embedding.width if embedding.projected or not as_wide else None
 
     @property
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -87,7 +87,7 @@ def distil(
         facts = (settings.start.model_dump_json(), settings.seed, space.model_dump_json())
         start = load_or_cut(
             work / START,
-            f"{facts} {teacher.sha256} {len(calibration)} {calibration.tokens}",
+            f"{facts} {teacher.identity} {len(calibration)} {calibration.tokens}",
             cut_from,
             space,
             calibration,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from autodistil.errors import InvalidBundle
 from autodistil.superlm.bundle import SuperLM
+from autodistil.superlm.tokenizer_config import write_for_all
+from autodistil.text.lower_case import lower_first
 from autodistil.text.vocabulary import trim_tokenizer
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def write_tokenizer(superlm: SuperLM, vocab: int | None, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
         if vocab is not None and vocab < superlm.spec.encoder.vocab_size:
             trim_tokenizer(folder, range(vocab))
+        encoder = superlm.spec.encoder
+        write_for_all(folder, encoder.positions, encoder.token_types > 1)
     except (OSError, ValueError) as error:
         raise InvalidBundle(f"The tokenizer of {superlm.spec.reference}: {error}.") from error
 
@@ -55,4 +59,7 @@ def load_tokenizer(superlm: SuperLM, vocab: int | None) -> "PreTrainedTokenizerB
             raise InvalidBundle(
                 f"The tokenizer of {superlm.spec.reference} does not load: {error}"
             ) from error
+    embedding = superlm.spec.teacher.embedding
+    if embedding is not None and embedding.do_lower_case:
+        lower_first(tokenizer)
     return tokenizer

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from autodistil.errors import InvalidInput
 from autodistil.text.documents import CorpusSource
+from autodistil.text.special_tokens import SpecialTokens, special_tokens
 from autodistil.text.text_files import TextFiles
 from autodistil.text.tokenization import OnProgress, tokens_key, write_tokens
 
@@ -49,13 +50,13 @@ class TokenizedText:
 
     Args:
         folder: Where `write_tokens` put the arrays.
-        special_tokens: Ids of [CLS], [SEP], and [PAD].
+        special: What stands around a text in a batch, and the padding.
 
     Raises:
         InvalidInput: The arrays are damaged.
     """
 
-    def __init__(self, folder: Path, special_tokens: tuple[int, int, int]) -> None:
+    def __init__(self, folder: Path, special: SpecialTokens) -> None:
         try:
             self._ids: npt.NDArray[np.int32] = _load(folder / "ids.npy")
             self._starts: npt.NDArray[np.int64] = _load(folder / "starts.npy")
@@ -67,7 +68,7 @@ class TokenizedText:
                 f"The tokenised text in {folder} is damaged ({error}); delete the folder, and it "
                 "is made again."
             ) from error
-        self._cls, self._sep, self._pad = special_tokens
+        self.special = special
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -98,7 +99,7 @@ class TokenizedText:
         Args:
             rng: Source of the rows' starting sentences.
             rows: Number of rows.
-            length: Tokens a row may have, [CLS] and [SEP] included; longer sentences are cut.
+            length: Tokens a row may have, special ones included; longer sentences are cut.
             neighbours: Rows that follow each other in the text. Sentences drawn alone are all about
                 equally far from each other; neighbours have something in common.
         """
@@ -122,7 +123,8 @@ class TokenizedText:
 
     def _following(self, sentence: int, length: int) -> int:
         """The sentence after a row that begins with `sentence`."""
-        document, most = self._documents[sentence], self._starts[sentence] + length - 2
+        document = self._documents[sentence]
+        most = self._starts[sentence] + length - self.special.around
         following = sentence + 1
         while (
             following < len(self)
@@ -138,22 +140,23 @@ class TokenizedText:
         Args:
             first: First sentence of each row, [rows].
             end: The sentence after its last one, [rows].
-            longest: Tokens a row may have, [CLS] and [SEP] included; the rest is cut off.
+            longest: Tokens a row may have, special ones included; the rest is cut off.
         """
         begins, stops = self._starts[first], self._starts[end]
-        stops = np.minimum(stops, begins + longest - 2)
+        stops = np.minimum(stops, begins + longest - self.special.around)
         return self._pack([self._ids[low:high] for low, high in zip(begins, stops, strict=True)])
 
     def _pack(self, rows: list[npt.NDArray[np.int32]]) -> Batch:
         import torch
 
-        longest = max(map(len, rows)) + 2
-        ids = np.full((len(rows), longest), self._pad, np.int64)
+        before, after, pad = self.special
+        longest = max(map(len, rows)) + self.special.around
+        ids = np.full((len(rows), longest), pad, np.int64)
         mask = np.zeros((len(rows), longest), np.int64)
         for row, tokens in enumerate(rows):
-            ids[row, 0], ids[row, len(tokens) + 1] = self._cls, self._sep
-            ids[row, 1 : len(tokens) + 1] = tokens
-            mask[row, : len(tokens) + 2] = 1
+            own = np.concatenate([before, tokens, after])
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
         return Batch(torch.from_numpy(ids), torch.from_numpy(mask))
 
 
@@ -197,9 +200,7 @@ def tokenize_corpus(
     Raises:
         InvalidInput: The corpus cannot be read or is too small to hold anything out.
     """
-    special = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
-    if None in special:
-        raise InvalidInput("The tokenizer lacks a [CLS], [SEP], or [PAD] token.")
+    special = special_tokens(tokenizer)
     if isinstance(source, Path):
         source = TextFiles(source)
     fingerprint = source.fingerprint()

@@ -26,7 +26,7 @@ class Passages:
     Attributes:
         first: First sentence of each passage, [passages].
         end: The sentence after its last one, [passages].
-        tokens: Its tokens with the two special ones, at most the longest length, [passages].
+        tokens: Its tokens with the special ones, at most the longest length, [passages].
         sha256: Hash of the text's tokens and of where the passages begin and end.
     """
 
@@ -62,13 +62,13 @@ def divide(
         sentence = low
         while sentence < high:
             first.append(sentence)
-            most = ends[sentence] + drawn[len(first) - 1] - 2
+            most = ends[sentence] + drawn[len(first) - 1] - text.special.around
             sentence += 1
             while sentence < high and ends[sentence + 1] <= most:
                 sentence += 1
     begins = np.array(first, np.int64)
     stops = np.append(begins[1:], len(text))
-    sizes = np.minimum(starts[stops] - starts[begins] + 2, max(lengths))
+    sizes = np.minimum(starts[stops] - starts[begins] + text.special.around, max(lengths))
     digest = hashlib.sha256(np.ascontiguousarray(text.ids).tobytes())
     for array in (starts, begins):
         digest.update(np.ascontiguousarray(array).tobytes())

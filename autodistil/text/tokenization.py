@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodistil.errors import InvalidInput
+from autodistil.text.bare_tokenizer import bare_tokenizer
 from autodistil.text.documents import CorpusSource, Document
 from autodistil.text.growing_array import GrowingArray
 from autodistil.text.held_out import is_held_out
@@ -74,7 +75,7 @@ def tokens_key(
     Raises:
         InvalidInput: The tokenizer is no fast one.
     """
-    bare = _bare(tokenizer)
+    bare = bare_tokenizer(tokenizer)
     parts = [_KIND, RULES, fingerprint, bare.to_str(), bare.encode_special_tokens, max_documents]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -110,7 +111,7 @@ def write_tokens(
         with ExitStack() as files:
             parts = TokenArrays(train, files), TokenArrays(held_out, files)
             documents = _report(source, max_documents, on_progress)
-            _divide(_tokenize(documents, _bare(tokenizer)), *parts)
+            _divide(_tokenize(documents, bare_tokenizer(tokenizer)), *parts)
             if not all(map(len, parts)):
                 raise InvalidInput(
                     f"{source.name} needs two texts at least, to train on one and hold one out."
@@ -175,16 +176,3 @@ def _tokenize(
             rows = [encoding.ids for encoding in islice(encodings, len(its_sentences))]
             if any(rows):
                 yield document.text, [row for row in rows if row]
-
-
-def _bare(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
-    """A copy that neither cuts nor pads; the tokenizer itself is saved in bundles as it is."""
-    from tokenizers import Tokenizer
-
-    if not tokenizer.is_fast:
-        raise InvalidInput("The tokenizer is no fast one; it must come with a tokenizer.json.")
-    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    copy.encode_special_tokens = tokenizer.split_special_tokens
-    return copy

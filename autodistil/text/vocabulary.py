@@ -118,6 +118,8 @@ def load_trimmed(
     loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
+    # Some classes make a normaliser of their own instead of reading it from the file.
+    loaded.backend_tokenizer.normalizer = tokenizer.backend_tokenizer.normalizer
     return loaded
 
 

@@ -135,6 +135,6 @@ def run_identity(
         start: Where the SuperLM starts.
         processes: How many train together.
     """
-    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.sha256, processes)
+    parts = (settings.model_dump_json(), space.model_dump_json(), teacher.identity, processes)
     whole = f"{parts} {start.kept_layers} {start.teacher_layers} {passages.sha256}"
     return hashlib.sha256(whole.encode()).hexdigest()

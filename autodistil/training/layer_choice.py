@@ -4,6 +4,8 @@ Depths are nested: the layers of a depth are among those of the next, so that no
 one depth alone. All depths keep the last layer, whose relations the loss compares.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,15 +13,22 @@ from torch.nn import functional as F
 from autodistil.errors import InvalidInput
 from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
-from autodistil.models.sentence_vectors import mean_pool
 from autodistil.text.corpus import Batch
 from autodistil.training.settings import StartSettings
+
+Embed = Callable[[Tensor, Tensor], Tensor]
+"""Last hidden states [batch, tokens, hidden] and attention mask [batch, tokens] to sentence vectors
+[batch, width]."""
 
 _RANKING_BATCHES = 4  # about 6,000 tokens; ranks agree with those of four times as many
 
 
 def order_layers(
-    settings: StartSettings, encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]
+    settings: StartSettings,
+    encoder: ElasticEncoder,
+    teacher: Architecture,
+    batches: list[Batch],
+    embed: Embed,
 ) -> list[int]:
     """The teacher's layers from the most to the least needed; a student of depth d runs the first d
     of them, in their own order. The last layer comes first.
@@ -29,6 +38,7 @@ def order_layers(
         encoder: The teacher.
         teacher: Its sizes.
         batches: Calibration text, to measure on.
+        embed: The teacher's sentence vectors of its last hidden states.
 
     Raises:
         InvalidInput: The settings name layers that the teacher does not have.
@@ -50,7 +60,7 @@ def order_layers(
     elif settings.layers == "spaced":
         ranked = _spaced(last)
     else:
-        ranked = _measured(encoder, teacher, batches[:_RANKING_BATCHES])
+        ranked = _measured(encoder, teacher, batches[:_RANKING_BATCHES], embed)
     return always + [layer for layer in ranked if layer not in always]
 
 
@@ -63,10 +73,18 @@ def _spaced(last: int) -> list[int]:
 
 
 @torch.inference_mode()
-def _measured(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch]) -> list[int]:
-    """Greedy: again and again the layer goes without which the pooled sentence vectors stay
-    nearest to the teacher's.
+def _measured(
+    encoder: ElasticEncoder, teacher: Architecture, batches: list[Batch], embed: Embed
+) -> list[int]:
+    """Greedy: again and again the layer goes without which the sentence vectors stay nearest to the
+    teacher's.
     """
+
+    def centred(hidden: Tensor, batch: Batch) -> Tensor:
+        """Sentence vectors around their mean, [batch, width]."""
+        vectors = embed(encoder.end(hidden), batch.attention_mask)
+        return vectors - vectors.mean(0)
+
     kept, first = list(range(teacher.layers)), encoder.encoder.kept_first
     wanted: list[Tensor] = []
     dropped: list[int] = []
@@ -74,12 +92,12 @@ def _measured(encoder: ElasticEncoder, teacher: Architecture, batches: list[Batc
         for number, batch in enumerate(batches):
             before = _run(encoder, teacher, batch, kept)
             if len(wanted) == number:
-                wanted.append(_centred(encoder.end(before[-1]), batch))
+                wanted.append(centred(before[-1], batch))
             for layer in agreement:
                 position = kept.index(layer)
                 # All that comes before the dropped layer was run already.
                 rest = _run(encoder, teacher, batch, kept[position + 1 :], before[position])
-                found = _centred(encoder.end(rest[-1]), batch)
+                found = centred(rest[-1], batch)
                 agreement[layer] += float(F.cosine_similarity(found, wanted[number]).mean())
         least = max(agreement, key=lambda layer: agreement[layer])
         kept.remove(least)
@@ -100,9 +118,3 @@ def _run(
     for layer in layers:
         states.append(encoder.layer(states[-1], mask, layer, teacher).hidden)
     return states
-
-
-def _centred(hidden: Tensor, batch: Batch) -> Tensor:
-    """Mean-pooled sentence vectors around their mean, [batch, hidden]."""
-    pooled = mean_pool(hidden, batch.attention_mask)
-    return pooled - pooled.mean(0)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autodistil.models.sentence_vectors import mean_pool
 from autodistil.training.relations import (
     QueriesKeysValues,
     RelationTarget,
@@ -98,9 +97,9 @@ def compared_layers(settings: ObjectiveSettings, layers: int) -> list[int]:
 def make_target(
     settings: ObjectiveSettings,
     attention_mask: Tensor,
+    vectors: Tensor,
     outputs: Sequence[Compared] = (),
     channels: Tensor | None = None,
-    vectors: Tensor | None = None,
     centre: Tensor | None = None,
 ) -> Target:
     """Prepare what the students of a step are to match.
@@ -108,11 +107,10 @@ def make_target(
     Args:
         settings: The objective.
         attention_mask: 1 for tokens, 0 for padding, [batch, tokens].
+        vectors: The teacher's sentence vectors, [batch, width]; of length 1 if they are matched.
         outputs: What the teacher computed in its `compared_layers`; not needed if only sentence
             vectors are compared.
         channels: The teacher's channel for every channel of the SuperLM, [hidden].
-        vectors: The teacher's sentence vectors, [batch, width], of length 1; by default its last
-            hidden states, averaged.
         centre: Their mean over the text, [width].
     """
     mask = attention_mask
@@ -122,10 +120,7 @@ def make_target(
         relation_target(relation_vectors(layer), mask, heads, split)
         for layer in (compared if settings.relation_weight else ())
     )
-    if vectors is None:
-        cosines = sentence_cosines(mean_pool(outputs[-1].hidden.float(), mask))
-    else:
-        cosines = sentence_cosines(vectors)
+    cosines = sentence_cosines(vectors)
     hidden = outputs[-1].hidden if outputs else None
     related = channel = None
     if hidden is not None and settings.hidden_weight:

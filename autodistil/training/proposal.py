@@ -77,8 +77,7 @@ def propose_spaces(
     grids = [_wide_grid(teacher.architecture), *_narrow_grid(teacher.architecture)]
     found: list[tuple[str, Architecture, Cost, float]] = []
     encoder = teacher_encoder(teacher)
-    pooling = teacher.embedding.pooling if teacher.embedding else Pooling.MEAN
-    wanted = _vectors(encoder, teacher.architecture, batches, pooling)
+    wanted = _teacher_vectors(teacher, encoder, batches)
     for step, grid in enumerate(grids):
         on_progress(step, len(grids))
         settings = StartSettings(least_squares=grid.name == NARROW)
@@ -87,7 +86,7 @@ def propose_spaces(
         superlm.requires_grad_(False).eval()
         plain = grid.name == WIDE or teacher.embedding is not None
         for student in grid.students():
-            vectors = _vectors(superlm, student, batches, pooling)
+            vectors = _vectors(superlm, student, batches, teacher.pooling)
             target = wanted if plain else [w[:, list(start.channels)] for w in wanted]
             agreement = _agreement(vectors, target)
             counted = cost(student, teacher.encoder, teacher.architecture.heads)
@@ -134,6 +133,17 @@ def _whole(percents: Iterable[int], widths: tuple[int, ...]) -> tuple[int, ...]:
     """The percentages that give whole FFN widths; all of the hidden width always does."""
     fitting = {p for p in percents if p > 0 and all(h * p % 100 == 0 for h in widths)}
     return tuple(sorted(fitting or {100}))
+
+
+@torch.inference_mode()
+def _teacher_vectors(
+    teacher: Teacher, encoder: ElasticEncoder, batches: Sequence[Batch]
+) -> list[Tensor]:
+    found = []
+    for batch in batches:
+        hidden = encoder(batch.input_ids, batch.attention_mask, teacher.architecture).hidden
+        found.append(teacher.sentence_vectors(hidden, batch.attention_mask))
+    return found
 
 
 @torch.inference_mode()

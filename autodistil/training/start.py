@@ -122,7 +122,7 @@ def cut_superlm(
     encoder, architecture = teacher_encoder(teacher), teacher.architecture
     for hidden in space.hidden:
         teacher.encoder.check_width(hidden)
-    ranked = order_layers(settings, encoder, architecture, batches)
+    ranked = order_layers(settings, encoder, architecture, batches, teacher.sentence_vectors)
     if len(ranked) < space.layers[-1]:
         raise InvalidInput(f"start.layers must name {space.layers[-1]} layers at least.")
     stored = sorted(ranked[: space.layers[-1]])
@@ -153,7 +153,7 @@ def cut_superlm(
     else:
         on_progress(1, 1)
     kept = channels[: space.largest.hidden].tolist()
-    if teacher.embedding and needs_map(space, teacher.embedding.width):
+    if teacher.embedding and needs_map(space, teacher.embedding):
         superlm = ElasticEncoder(tensors, shared, kept_layers)
         tensors |= _map(superlm, space, teacher, teacher.embedding, encoder, kept, batches)
     return Start(tensors, kept_layers, tuple(stored), tuple(kept), shared)
@@ -169,18 +169,13 @@ def _map(
     batches: list[Batch],
 ) -> dict[str, Tensor]:
     """The map to the teacher's vectors that the students share."""
-    pooling = embedding.pooling
     with torch.no_grad():
-        samples = [
-            (
-                batch,
-                encoder.vectors(
-                    batch.input_ids, batch.attention_mask, teacher.architecture, pooling
-                ),
-            )
-            for batch in batches
-        ]
-    return shared_map(superlm, spread(space), samples, embedding.width, channels, pooling)
+        samples = []
+        for batch in batches:
+            given = (batch.input_ids, batch.attention_mask)
+            hidden = encoder(*given, teacher.architecture).hidden
+            samples.append((batch, teacher.sentence_vectors(hidden, batch.attention_mask)))
+    return shared_map(superlm, spread(space), samples, embedding, channels)
 
 
 def load_or_cut(

@@ -79,17 +79,32 @@ class TeacherVectors:
                 ::-1
             ]
             rows = indices[now]
-            batch = self._text.read(
-                self._passages.first[rows], self._passages.end[rows], self._longest
-            )
-            vectors = self._embed(batch.input_ids, batch.attention_mask).float()
-            vectors = F.normalize(vectors, dim=-1).cpu().half()
+            vectors = F.normalize(self._run(rows), dim=-1).cpu().half()
             self._kept[rows] = vectors.numpy()
             found[torch.from_numpy(now)] = vectors.float()
         return found
 
     def centre(self) -> Tensor:
         """Mean of the vectors, [width], over some thousand passages spread over the text."""
-        count = min(_CENTRE_ROWS, len(self._passages))
-        indices = np.linspace(0, len(self._passages) - 1, count).astype(np.int64)
-        return self.fetch(indices).mean(0)
+        return self.fetch(self._spread(_CENTRE_ROWS)).mean(0)
+
+    def mean_length(self, most: int) -> float:
+        """Mean length of the vectors before they are brought to length 1.
+
+        Args:
+            most: Passages to measure on, spread over the text; the teacher runs on them anew.
+        """
+        indices = self._spread(most)
+        parts = np.array_split(indices, -(-len(indices) * self._longest // _SLOTS))
+        lengths = torch.cat([self._run(rows).norm(dim=-1) for rows in parts if len(rows)])
+        return float(lengths.mean())
+
+    def _run(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """What the teacher makes of passages, [rows, width], in fp32."""
+        first, end = self._passages.first[rows], self._passages.end[rows]
+        batch = self._text.read(first, end, self._longest)
+        return self._embed(batch.input_ids, batch.attention_mask).float()
+
+    def _spread(self, most: int) -> npt.NDArray[np.int64]:
+        count = min(most, len(self._passages))
+        return np.linspace(0, len(self._passages) - 1, count).astype(np.int64)

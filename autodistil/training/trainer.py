@@ -11,6 +11,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,6 @@ from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import TRAINED_MAP, pool, to_teacher_space
 from autodistil.models.teacher import Teacher
-from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
 from autodistil.text.passages import Passages, divide
@@ -56,6 +57,8 @@ from autodistil.training.vector_map import Sample, mapped_students, own_maps
 
 _MAP_PASSAGES = 4096
 """Passages that the maps are solved on."""
+_LENGTH_PASSAGES = 256
+"""Passages that the mean length of a teacher's vectors is measured on."""
 _SHARED_MAP = f"{TRAINED_MAP}.weight"
 
 
@@ -106,7 +109,11 @@ class Trainer:
         self._bf16 = uses_bf16(settings.precision, self._device)
         self._teacher_architecture = teacher.architecture
         self._teacher = teacher_encoder(teacher).to(self._device)
-        self._pooling = teacher.embedding.pooling if teacher.embedding else Pooling.MEAN
+        self._pooling = teacher.pooling
+        self._normalizes = teacher.embedding is None or teacher.embedding.normalize
+        self._embed = replace(
+            teacher, steps=deepcopy(teacher.steps).to(self._device)
+        ).sentence_vectors
         self._compared = compared_layers(settings, teacher.architecture.layers)
         self._teacher_layers = start.teacher_layers
         self._channels = torch.tensor(start.channels, device=self._device)
@@ -145,7 +152,7 @@ class Trainer:
                 "1_Pooling/config.json), so it has no sentence vectors to match; set it to 0."
             )
         longest = min(max(self._settings.lengths), teacher.embedding.max_seq_length)
-        name = f"teacher-{teacher.sha256[:12]}-{passages.sha256[:12]}-{longest}.f16"
+        name = f"teacher-{teacher.identity[:12]}-{passages.sha256[:12]}-{longest}.f16"
         return TeacherVectors(
             self._teacher_vectors,
             texts.own.train,
@@ -157,13 +164,10 @@ class Trainer:
 
     @torch.inference_mode()
     def _teacher_vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        mask = attention_mask.to(self._device)
         with self._autocast():
-            return self._teacher.vectors(
-                input_ids.to(self._device),
-                attention_mask.to(self._device),
-                self._teacher_architecture,
-                self._pooling,
-            )
+            given = (input_ids.to(self._device), mask, self._teacher_architecture)
+            return self._embed(self._teacher(*given).hidden, mask)
 
     def run(
         self,
@@ -291,14 +295,16 @@ class Trainer:
                 every = self._teacher.outputs(
                     batch.input_ids, batch.attention_mask, self._teacher_architecture
                 )
+                if vectors is None:
+                    vectors = self._embed(every[-1].hidden, batch.attention_mask)
             outputs = [every[layer] for layer in self._compared]
         with self._autocast():
             return make_target(
                 self._settings,
                 batch.attention_mask,
+                vectors,
                 outputs,
                 self._channels,
-                vectors,
                 self._centre,
             )
 
@@ -341,8 +347,16 @@ class Trainer:
             for name, tensor in self.superlm.tensors().items()
             if not name.startswith(TRAINED_MAP)
         }
-        tensors |= own_maps(self.superlm, mapped_students(self._space), samples_of, self._pooling)
+        maps = own_maps(self.superlm, mapped_students(self._space), samples_of, self._pooling)
+        length = self._vector_length(vectors)
+        tensors |= {name: length * tensor for name, tensor in maps.items()}
         self.superlm = ElasticEncoder(tensors, self.superlm.encoder, self.superlm.kept_layers)
+
+    def _vector_length(self, vectors: TeacherVectors) -> float:
+        """Length that the students' vectors are to have: the teacher's mean one if it does not
+        normalise them, so that dot products and distances stay of the same size.
+        """
+        return 1.0 if self._normalizes else vectors.mean_length(_LENGTH_PASSAGES)
 
     def save(self) -> None:
         """Write the checkpoint; the old one stays until the new one is whole."""

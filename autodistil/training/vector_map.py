@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import TRAINED_MAP, pool
-from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.embedding import Pooling, SentenceEmbedding
 from autodistil.spaces.map_tensors import map_name
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
@@ -29,11 +29,11 @@ Sample = tuple[Batch, Tensor]
 """A batch in a student's tokens, and the teacher's vectors of length 1, [rows, width]."""
 
 
-def needs_map(space: SubSpace, width: int) -> bool:
-    """Whether students need a map: not if all of them are as wide as the teacher's vectors, since
-    their channels then stay in the teacher's order.
+def needs_map(space: SubSpace, embedding: SentenceEmbedding) -> bool:
+    """Whether students need a map: not if all of them are as wide as the vectors that their teacher
+    pools, since their channels then stay in the teacher's order.
     """
-    return space.hidden != (width,)
+    return embedding.projected or space.hidden != (embedding.width,)
 
 
 @torch.no_grad()
@@ -41,9 +41,8 @@ def shared_map(
     superlm: ElasticEncoder,
     students: Iterable[Architecture],
     samples: Sequence[Sample],
-    width: int,
+    embedding: SentenceEmbedding,
     channels: Sequence[int],
-    pooling: Pooling,
 ) -> dict[str, Tensor]:
     """The map that all students share while they are trained.
 
@@ -51,9 +50,8 @@ def shared_map(
         superlm: The SuperLM, without a map.
         students: Students that stand for all.
         samples: Text in the tokens that all of them read.
-        width: Of the teacher's vectors.
+        embedding: How the teacher embeds.
         channels: The teacher's channel for every channel of the SuperLM.
-        pooling: How the teacher pools.
 
     Returns:
         Weight [width, hidden] and bias [width], by their names.
@@ -61,11 +59,12 @@ def shared_map(
     problem = MatrixRegression()
     size = 0.0
     for student in students:
-        for pooled, wanted in _pooled(superlm, student, samples, pooling):
+        for pooled, wanted in _pooled(superlm, student, samples, embedding.pooling):
             problem.add(pooled, wanted)
             size = max(size, float(pooled.norm(dim=-1).mean()))
+    width = embedding.width
     weight = torch.zeros(width, len(channels))
-    if max(channels) < width:  # what is not known better: a kept channel is the teacher's
+    if not embedding.projected:  # what is not known better: a kept channel is the teacher's
         weight[torch.tensor(channels), torch.arange(len(channels))] = 1 / size
     bias = torch.zeros(width)
     problem.solve(weight, bias, _RIDGE)

@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 
 from autodistil.superlm.bundle import open_superlm
-from tests.factories import STOCK_SPACE, document, write_corpus, write_teacher
+from tests.factories import STOCK_SPACE, document, edit_json, write_corpus, write_teacher
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_bundle_of_an_unbroken_one(
@@ -101,3 +101,15 @@ def test_a_corpus_that_is_none_is_a_wrong_call(tmp_path: Path) -> None:
         done = cut(tmp_path, corpus)
         assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_it_says_what_the_teacher_is_called_and_by_what(tmp_path: Path) -> None:
+    write_teacher(tmp_path / "teacher")
+    edit_json(
+        tmp_path / "teacher" / "config.json",
+        lambda config: {**config, "_name_or_path": "owner/known-v2"},
+    )
+    done = cut(tmp_path, str(write_corpus(tmp_path / "corpus")))
+    assert done.returncode == 0, done.stderr
+    assert "the teacher is called owner/known-v2, by its config.json" in done.stderr
+    assert open_superlm(tmp_path / "toy").spec.teacher.name == "owner/known-v2"

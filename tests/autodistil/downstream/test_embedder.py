@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from autodistil.downstream.embedder import open_embedder
 from autodistil.errors import InvalidInput
 from autodistil.models.model_folder import read_facts
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
 from autodistil.models.teacher import Teacher
+from autodistil.spaces.embedding import Pooling
 from autodistil.superlm.bundle import SuperLM
 from autodistil.training.start import teacher_encoder
 from tests.autodistil.downstream.sentence_folders import add_modules, write
@@ -48,7 +49,7 @@ def test_vectors_are_those_of_each_text_alone_whatever_the_order(
         tokens = teacher.tokenizer(text, return_tensors="pt")
         mask = tokens["attention_mask"]
         hidden = encoder(tokens["input_ids"], mask, teacher.architecture).hidden
-        assert np.allclose(found, mean_pool(hidden, mask)[0].detach(), atol=1e-5)
+        assert np.allclose(found, pool(hidden, mask, Pooling.MEAN)[0].detach(), atol=1e-5)
 
 
 def test_the_map_and_the_normalisation_follow_the_pooling(folder: Path) -> None:
@@ -124,7 +125,10 @@ def test_texts_are_lower_cased_where_the_folder_says_so(folder: Path) -> None:
 
 
 REFUSED = [
-    ({"pooling": {"pooling_mode_max_tokens": True}}, "pooling by max is not supported"),
+    (
+        {"pooling": {"pooling_mode_weightedmean_tokens": True}},
+        "pooling by weightedmean is not supported",
+    ),
     (
         {"pooling": {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}},
         "pooling by mean and max is not supported",
@@ -133,8 +137,7 @@ REFUSED = [
         {"pooling": {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}},
         "pooling by mean and cls is not supported",
     ),
-    ({"pooling": {"pooling_mode": "lasttoken"}}, "pooling by lasttoken is not supported"),
-    ({"pooling": {"pooling_mode": "mean", "include_prompt": False}}, "leaves out the prompt"),
+    ({"pooling": {"pooling_mode": "attention"}}, "pooling by attention is not supported"),
     ({"activation": "os.system"}, "activation 'os.system' is not supported"),
     ({"max_seq_length": "long"}, "max_seq_length 'long'"),
 ]
@@ -152,11 +155,15 @@ def test_what_is_not_supported_is_refused_by_name(
 @pytest.mark.parametrize(
     ("listed", "reason"),
     [
-        ("[", "cannot be read as JSON"),
+        ("[", "modules.json cannot be read"),
         ("[]", "lists no modules"),
-        ('{"idx": 0}', "not a list of modules"),
+        ('{"idx": 0}', "no list of modules"),
         ('[{"idx": 0, "path": "", "type": "a.CLIPModel"}]', "first module is CLIPModel"),
-        ('[{"idx": 0, "path": "", "type": "a.Transformer"}]', "exactly one Pooling"),
+        (
+            '[{"idx": 0, "path": "", "type": "a.Transformer"},'
+            ' {"idx": 1, "path": "", "type": "a.Normalize"}]',
+            "exactly one Pooling",
+        ),
         ('[{"idx": 0, "path": "../../x", "type": "a.Transformer"}]', "out of the folder"),
     ],
 )
@@ -190,7 +197,7 @@ def test_a_map_whose_weights_differ_from_its_config_is_refused(folder: Path) -> 
     with pytest.raises(InvalidInput, match="does not fit"):
         open_embedder(folder)
     (folder / "2_Dense" / "model.safetensors").unlink()
-    with pytest.raises(InvalidInput, match="no weights of a Dense module"):
+    with pytest.raises(InvalidInput, match="has no model.safetensors. Files of pickled weights"):
         open_embedder(folder)
 
 
@@ -228,3 +235,15 @@ def test_a_folder_without_a_loadable_model_is_refused(
         (tmp_path / "config.json").write_text("{")
     with pytest.raises(InvalidInput, match="no model that transformers can load"):
         open_embedder(tmp_path)
+
+
+def test_a_path_is_never_an_id_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def ask(*given: object, **options: object) -> None:
+        asked.append(given)
+
+    monkeypatch.setattr("transformers.utils.hub.cached_file", ask)
+    with pytest.raises(InvalidInput, match="no model that transformers can load"):
+        open_embedder(tmp_path / "owner" / "missing")
+    assert asked == []

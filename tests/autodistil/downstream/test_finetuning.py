@@ -133,19 +133,22 @@ def test_the_sentence_vector_is_the_pooler_of_the_first_token_or_as_the_folder_p
         "input_ids": torch.tensor([[2, 70, 71, 0]]),
         "attention_mask": torch.tensor([[1, 1, 1, 0]]),
     }
-    for pooling in (None, Pooling.MEAN, Pooling.CLS):
+    for pooling in (None, *Pooling):
         path = write_teacher(tmp_path / str(pooling))
         if pooling:
             (path / "1_Pooling").mkdir()
             (path / "1_Pooling" / "config.json").write_text(f'{{"pooling_mode": "{pooling}"}}')
         loaded = load_folder(path)
-        assert loaded.pooling is pooling
+        assert loaded.sentence.listed is (pooling is not None)
         model = Classifier(loaded, 2, dropout=0.0).eval()
         output = loaded.model(**inputs)
         vector = {
             None: output.pooler_output,
             Pooling.MEAN: output.last_hidden_state[:, :3].mean(1),
             Pooling.CLS: output.last_hidden_state[:, 0],
+            Pooling.MAX: output.last_hidden_state[:, :3].amax(1),
+            Pooling.MEAN_SQRT_LEN: output.last_hidden_state[:, :3].sum(1) / 3**0.5,
+            Pooling.LAST: output.last_hidden_state[:, 2],
         }[pooling]
         assert torch.allclose(model("fp32", inputs), model._head(vector), atol=1e-5)
 

@@ -64,7 +64,8 @@ def compare(
         The signals, and how far each may be off because of ranks, [2, signals].
     """
     vectors = pooled(output, mask)
-    found = losses(measure, [output], vectors, make_target(measure, mask, [target]), mask)
+    wanted = make_target(measure, mask, pooled(target, mask), [target])
+    found = losses(measure, [output], vectors, wanted, mask)
     near, far = agreements(cosines(vectors), cosines(pooled(target, mask)))
     compared = [(found[term].item(), 0.0) for term in ("relation", "hidden", "similarity")]
     return np.array([*compared, near, far]).T

@@ -7,8 +7,9 @@ from transformers import BertConfig, BertModel
 from autodistil.families.architecture import Architecture
 from autodistil.families.bert import BertEncoder
 from autodistil.models.elastic import ElasticEncoder, KeptLayers, LayerOutput
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
 from autodistil.models.teacher import Teacher
+from autodistil.spaces.embedding import Pooling
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.training.start import teacher_encoder
 from tests.factories import (
@@ -184,5 +185,5 @@ def test_the_stored_tensors_keep_their_names() -> None:
 def test_mean_pooling_leaves_padding_out() -> None:
     hidden = torch.tensor([[[1.0], [3.0], [99.0]], [[2.0], [99.0], [99.0]]])
     mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
-    assert mean_pool(hidden, mask).tolist() == [[2.0], [2.0]]
-    assert mean_pool(hidden, torch.zeros_like(mask)).tolist() == [[0.0], [0.0]]
+    assert pool(hidden, mask, Pooling.MEAN).tolist() == [[2.0], [2.0]]
+    assert pool(hidden, torch.zeros_like(mask), Pooling.MEAN).tolist() == [[0.0], [0.0]]

@@ -153,8 +153,14 @@ def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
 def test_pickled_weights_are_never_read(folder: Path) -> None:
     torch.save(load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
     (folder / WEIGHTS).unlink()
-    with pytest.raises(UnsupportedTeacher, match=WEIGHTS):
+    with pytest.raises(UnsupportedTeacher, match=f"no {WEIGHTS}.*never read.*save it anew"):
         load_teacher(str(folder))
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at-all", "./nowhere", "a/b/c", "no name"])
+def test_a_folder_that_is_not_there_is_no_model_on_the_hub(name: str) -> None:
+    with pytest.raises(UnsupportedTeacher, match=f"There is no folder '{name}', and it is no id"):
+        load_teacher(name)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_wrong_spec_is_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda spec: spec["teacher"]["embedding"].update(pooling="max"), "embedding.pooling"),
+        (lambda spec: spec["teacher"]["embedding"].update(pooling="median"), "embedding.pooling"),
         (lambda spec: spec["teacher"]["embedding"].update(width=0), "embedding.width"),
         (lambda spec: spec["teacher"]["embedding"].update(width=48), "spec asks for"),
         (lambda spec: spec["teacher"]["embedding"].update(url="x"), "Extra inputs"),

@@ -9,6 +9,7 @@ import pytest
 
 from autodistil.text.corpus import Corpus, TokenizedText
 from autodistil.text.passages import PassageBatches, Passages, divide
+from autodistil.text.special_tokens import SpecialTokens
 
 LENGTHS, WEIGHTS = (16, 32), (2.0, 1.0)
 
@@ -21,7 +22,7 @@ def text_of(folder: Path, documents: Sequence[Sequence[int]]) -> TokenizedText:
     np.save(folder / "ids.npy", np.arange(sum(sizes), dtype=np.int32))
     np.save(folder / "starts.npy", np.cumsum([0, *sizes], dtype=np.int64))
     np.save(folder / "documents.npy", np.array(numbers, np.int32))
-    return TokenizedText(folder, (1, 2, 0))
+    return TokenizedText(folder, SpecialTokens((1,), (2,), 0))
 
 
 def made_up(count: int, seed: int = 0, longest: int = 30) -> Passages:

@@ -5,13 +5,12 @@ import torch
 from torch.nn import functional as F
 
 from autodistil.errors import InvalidInput
-from autodistil.models.sentence_vectors import mean_pool
 from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.training.layer_choice import order_layers
 from autodistil.training.settings import StartSettings
 from autodistil.training.start import calibration_batches, cut_superlm, teacher_encoder
-from tests.factories import STOCK_SPACE, write_teacher
+from tests.factories import STOCK_SPACE, write_embedder, write_teacher
 from tests.ranks import ROUNDING
 
 
@@ -23,7 +22,9 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
 
 def order(teacher: Teacher, batches: list[Batch], layers: str | list[int]) -> list[int]:
     settings = StartSettings.model_validate({"layers": layers})
-    return order_layers(settings, teacher_encoder(teacher), teacher.architecture, batches)
+    encoder = teacher_encoder(teacher)
+    given = (encoder, teacher.architecture, batches, teacher.sentence_vectors)
+    return order_layers(settings, *given)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,25 @@ def test_named_layers_are_those_that_a_superlm_stores(deep: Teacher, corpus: Cor
         cut_superlm(deep, STOCK_SPACE, batches, StartSettings(layers=(11, 2)))
 
 
+@pytest.fixture(scope="module", params=["none", "cls", "dense"])
+def ranked(
+    request: pytest.FixtureRequest, deep: Teacher, tmp_path_factory: pytest.TempPathFactory
+) -> Teacher:
+    """Teachers with sentence vectors of several kinds."""
+    if request.param == "none":
+        return deep
+    folder = tmp_path_factory.mktemp(request.param) / "teacher"
+    pooling, dense = {"cls": ("cls", None), "dense": ("max", 8)}[request.param]
+    return load_teacher(
+        str(write_embedder(folder, pooling=pooling, dense=dense, num_hidden_layers=6))
+    )
+
+
 @torch.no_grad()
 def test_the_measured_order_is_that_of_running_every_choice_whole(
-    deep: Teacher, corpus: Corpus
+    ranked: Teacher, corpus: Corpus
 ) -> None:
+    deep, count = ranked, ranked.architecture.layers
     batches = calibration_batches(corpus.train, 0, 2)
     encoder = teacher_encoder(deep)
 
@@ -80,14 +96,14 @@ def test_the_measured_order_is_that_of_running_every_choice_whole(
         encoder.kept_layers[len(layers)] = tuple(layers)
         student = deep.architecture.model_copy(update={"layers": len(layers)})
         hidden = encoder(batch.input_ids, batch.attention_mask, student).hidden
-        pooled = mean_pool(hidden, batch.attention_mask)
-        return pooled - pooled.mean(0)
+        found = deep.sentence_vectors(hidden, batch.attention_mask)
+        return found - found.mean(0)
 
     found = order(deep, batches, "measured")
-    assert sorted(found) == list(range(12))
-    assert found[0] == 11
-    wanted = [vectors(list(range(12)), batch) for batch in batches]
-    for kept_first in range(12, 1, -1):
+    assert sorted(found) == list(range(count))
+    assert found[0] == count - 1
+    wanted = [vectors(list(range(count)), batch) for batch in batches]
+    for kept_first in range(count, 1, -1):
         kept = sorted(found[:kept_first])
         dropped = found[kept_first - 1]
 

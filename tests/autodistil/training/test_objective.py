@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import ElasticEncoder, LayerOutput
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
 from autodistil.models.teacher import Teacher
+from autodistil.spaces.embedding import Pooling
 from autodistil.text.corpus import Batch
 from autodistil.training.objective import (
     Target,
@@ -58,14 +59,14 @@ EVERY_TERM = [
 
 def pooled(output: LayerOutput, mask: Tensor) -> Tensor:
     """Sentence vectors of a layer."""
-    return mean_pool(output.hidden.float(), mask)
+    return pool(output.hidden, mask, Pooling.MEAN)
 
 
 def target_of(settings: ObjectiveSettings, outputs: list[LayerOutput], mask: Tensor) -> Target:
     """The target of a teacher that computed `outputs`."""
     vectors = F.normalize(pooled(outputs[-1], mask), dim=-1)
     compared = [outputs[i] for i in compared_layers(settings, len(outputs))]
-    return make_target(settings, mask, compared, vectors=vectors, centre=vectors.mean(0))
+    return make_target(settings, mask, vectors, compared, centre=vectors.mean(0))
 
 
 def found_losses(
@@ -145,7 +146,7 @@ def test_kept_channels_are_compared_in_the_superlms_order(
 ) -> None:
     settings, mask = objective(channel_weight=1.0, similarity_weight=0.0), batch.attention_mask
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
-    target = make_target(settings, mask, [outputs[-1]], order)
+    target = make_target(settings, mask, pooled(outputs[-1], mask), [outputs[-1]], order)
     narrow = outputs[-1]._replace(hidden=outputs[-1].hidden[..., order[:32]])
     assert found_losses(settings, [narrow], target, mask)["channel"] < 1e-5
     wrong = outputs[-1]._replace(hidden=outputs[-1].hidden[..., :32])
@@ -158,7 +159,7 @@ def test_relations_split_strided_differ_from_contiguous_ones(
     found = []
     for split in ("contiguous", "strided"):
         settings, mask = objective(relation_split=split), batch.attention_mask
-        target = make_target(settings, mask, [outputs[-1]])
+        target = make_target(settings, mask, pooled(outputs[-1], mask), [outputs[-1]])
         found.append(found_losses(settings, outputs[:1], target, mask)["relation"])
     assert found[0] != pytest.approx(found[1], rel=1e-3)
 
@@ -194,7 +195,7 @@ def test_vectors_alone_need_nothing_of_the_teachers_layers(batch: Batch) -> None
     )
     assert not settings.compares_tokens
     wanted = F.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
-    target = make_target(settings, batch.attention_mask, vectors=wanted, centre=wanted.mean(0))
+    target = make_target(settings, batch.attention_mask, wanted, centre=wanted.mean(0))
     assert target.centre is None
     assert target.vectors is wanted
     assert target.relations == ()

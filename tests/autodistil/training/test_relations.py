@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autodistil.models.elastic import LayerOutput
-from autodistil.models.sentence_vectors import mean_pool
+from autodistil.models.sentence_vectors import pool
+from autodistil.spaces.embedding import Pooling
 from autodistil.training import relations
 from autodistil.training.relations import (
     cosine_loss,
@@ -21,6 +22,10 @@ from autodistil.training.relations import (
 from autodistil.training.settings import RelationLoss, RelationSplit
 
 ROWS, TOKENS, HEADS = 4, 9, 3
+
+
+def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    return pool(hidden, mask, Pooling.MEAN)
 
 
 def output(width: int, seed: int) -> LayerOutput:
@@ -231,7 +236,8 @@ def test_the_cosine_loss_equals_a_naive_reference_in_value_and_gradient() -> Non
     mask = padding_mask()
     student, teacher = output(12, 0).hidden.requires_grad_(), output(24, 1).hidden
     found = cosine_loss(
-        sentence_cosines(mean_pool(student, mask)), sentence_cosines(mean_pool(teacher, mask))
+        sentence_cosines(mean_pool(student, mask)),
+        sentence_cosines(mean_pool(teacher, mask)),
     )
     wanted = naive_cosines(teacher, mask).flatten()
     squares = (naive_cosines(student, mask).flatten() - wanted) ** 2

@@ -13,7 +13,7 @@ from autodistil.families.architecture import Architecture
 from autodistil.models.elastic import ElasticEncoder
 from autodistil.models.sentence_vectors import TRAINED_MAP, pool, to_teacher_space
 from autodistil.models.teacher import Teacher, load_teacher
-from autodistil.spaces.embedding import Pooling
+from autodistil.spaces.embedding import Pooling, SentenceEmbedding
 from autodistil.spaces.map_tensors import map_name
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.text.corpus import Batch
@@ -44,6 +44,12 @@ def narrow(embedder: Teacher, batches: list[Batch]) -> Start:
     return cut_superlm(embedder, NARROW, batches[:2], StartSettings())
 
 
+def embedding(projected: bool = False) -> SentenceEmbedding:
+    return SentenceEmbedding(
+        width=64, pooling=Pooling.MEAN, normalize=True, max_seq_length=100, projected=projected
+    )
+
+
 def without_map(start: Start) -> ElasticEncoder:
     tensors = {n: t for n, t in start.tensors.items() if not n.startswith(TRAINED_MAP)}
     return ElasticEncoder(tensors, start.encoder, start.kept_layers)
@@ -66,7 +72,7 @@ def test_an_exact_linear_relation_is_recovered(narrow: Start) -> None:
     scale = torch.cat(wanted).norm(dim=-1)
     assert scale.std() > 0.01
     samples = [(batch, x) for batch, x in zip(batches, wanted, strict=True)]
-    solved = shared_map(superlm, [student], samples, 64, narrow.channels, Pooling.MEAN)
+    solved = shared_map(superlm, [student], samples, embedding(), narrow.channels)
     assert set(solved) == {"map.weight", "map.bias"}
     assert (solved["map.weight"].shape, solved["map.bias"].shape) == ((64, 32), (64,))
     for x, y in zip(found, wanted, strict=True):
@@ -154,13 +160,15 @@ def test_the_largest_width_is_the_one_of_the_map_and_a_narrower_student_takes_it
 def test_a_map_is_needed_unless_all_students_are_as_wide_as_the_teacher(
     hidden: tuple[int, ...], expected: bool
 ) -> None:
-    assert needs_map(FULL.model_copy(update={"hidden": hidden}), 64) is expected
+    space = FULL.model_copy(update={"hidden": hidden})
+    assert needs_map(space, embedding()) is expected
+    assert needs_map(space, embedding(projected=True))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", list(Pooling))
 @torch.inference_mode()
 def test_students_as_wide_as_the_teacher_have_no_map_and_begin_with_its_vectors(
-    pooling: str, batches: list[Batch], tmp_path: Path
+    pooling: Pooling, batches: list[Batch], tmp_path: Path
 ) -> None:
     embedder = load_teacher(str(write_embedder(tmp_path / "embedder", pooling=pooling)))
     start = cut_superlm(embedder, FULL, batches, StartSettings(least_squares=False))
@@ -172,8 +180,8 @@ def test_students_as_wide_as_the_teacher_have_no_map_and_begin_with_its_vectors(
     )
     for batch in batches:
         arguments = batch.input_ids, batch.attention_mask
-        found = superlm.vectors(*arguments, FULL.largest, Pooling(pooling))
-        expected = teacher.vectors(*arguments, embedder.architecture, Pooling(pooling))
+        found = superlm.vectors(*arguments, FULL.largest, pooling)
+        expected = teacher.vectors(*arguments, embedder.architecture, pooling)
         assert torch.allclose(found, expected, atol=1e-4)
 
 
