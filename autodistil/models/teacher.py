@@ -218,6 +218,9 @@ def trim_teacher(
         teacher: The teacher.
         kept: The ids of the tokens; the new id of a token is its place among them.
         tokenizer: The teacher's, trimmed to them.
+
+    Raises:
+        InvalidInput: Its positions depend on the number of a token that would have another.
     """
     import torch
 
