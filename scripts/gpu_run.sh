@@ -12,12 +12,13 @@
 # OUT        where everything goes: logs, checkpoints, bundles
 # DATA       GLUE folder, for the table; without it there is no table
 # TOKENS     tokens of each training (400M); DEVICE auto or cpu; SECONDS_LEFT of the trainings (420)
+# RECIPES    folder of the spaces and settings (docs/recipes)
 # PYTHON     the interpreter, with the packages of pyproject.toml
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${TEACHER:?}" "${SENTENCES:?}" "${OUT:?}"
 PYTHON=${PYTHON:-python3} TOKENS=${TOKENS:-400M} DEVICE=${DEVICE:-auto} DATA=${DATA:-}
-SECONDS_LEFT=${SECONDS_LEFT:-420} SUFFIX=${SUFFIX:-.gpu}
+SECONDS_LEFT=${SECONDS_LEFT:-420} SUFFIX=${SUFFIX:-.gpu} RECIPES=${RECIPES:-docs/recipes}
 export PYTHONPATH=.:${PYTHONPATH:-} HF_HUB_OFFLINE=1
 mkdir -p "$OUT"
 say() { printf '%s  %s\n' "$(date +%T)" "$*" | tee -a "$OUT/run.log"; }
@@ -29,8 +30,8 @@ if [ "$DEVICE" != cpu ] && [ ! -f "$OUT/tests.done" ]; then
 fi
 train() { # NAME
   "$PYTHON" -m cli.main train --teacher "$TEACHER" --teacher-name all-MiniLM-L6-v2 \
-    --corpus "sentences:$SENTENCES" --space "docs/recipes/minilm-l6-$1.space.json" \
-    --settings "docs/recipes/minilm-l6-$1$SUFFIX.json" --tokens "$TOKENS" --device "$DEVICE" \
+    --corpus "sentences:$SENTENCES" --space "$RECIPES/minilm-l6-$1.space.json" \
+    --settings "$RECIPES/minilm-l6-$1$SUFFIX.json" --tokens "$TOKENS" --device "$DEVICE" \
     --cache "$OUT/cache" --work "$OUT/$1.work" --out "$OUT/minilm-l6-$1" \
     --checkpoint-seconds 60 >>"$OUT/$1.log" 2>&1
 }
@@ -39,7 +40,7 @@ pids=()
 for name in wide narrow; do
   [ -f "$OUT/minilm-l6-$name/superlm.json" ] && continue
   timeout -k 10 "$SECONDS_LEFT" bash -c "$(declare -f train); $(declare -p PYTHON TEACHER SENTENCES \
-    SUFFIX TOKENS DEVICE OUT); train $name" & pids+=($!)
+    SUFFIX TOKENS DEVICE OUT RECIPES); train $name" & pids+=($!)
   # One tokenises, the other finds its arrays.
   until [ -f "$OUT/$name.work/losses.jsonl" ] || ! kill -0 "${pids[-1]}" 2>/dev/null; do sleep 1; done
 done
