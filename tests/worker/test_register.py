@@ -137,16 +137,16 @@ def test_a_bundle_whose_student_differs_from_it_is_refused(
     workshop: Workshop, intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No bundle does that: the slicing itself must be wrong, as by a fault of this machine.
-    from autodistil.extraction import extraction
+    from autodistil.extraction import handover
 
     def slice_wrongly(superlm: Any, architecture: Any) -> Any:
         tensors = right(superlm, architecture)
         name = next(iter(tensors))
         return {**tensors, name: tensors[name] * 1.5}
 
-    right = extraction.slice_student
-    monkeypatch.setattr(extraction, "slice_student", slice_wrongly)
-    assert extraction.check_parity is check_parity
+    right = handover.slice_student
+    monkeypatch.setattr(handover, "slice_student", slice_wrongly)
+    assert handover.check_parity is check_parity
     id_ = ask(workshop.sessions, path=str(variant(tmp_path / "bundle", "odd")))
     run_registration(workshop, intake, id_)
     row = row_of(workshop.sessions, id_)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autodistil.evaluation import evaluation
+from autodistil.evaluation import students
 from autodistil.evaluation.candidate_table import measured_teacher
 from autodistil.evaluation.comparison import SentenceComparison
 from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
@@ -21,7 +21,7 @@ from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.superlm.bundle import SuperLM, open_superlm
 from autodistil.superlm.slicing import load_elastic
 from autodistil.text.corpus import tokenize_corpus
-from tests.autodistil.evaluation.test_evaluation import MEASURE
+from tests.autodistil.evaluation.test_students import MEASURE
 from tests.factories import STOCK_SPACE, random_batch, random_tensors
 from tests.ranks import assert_same_signals, rank_tolerance
 
@@ -132,6 +132,6 @@ def test_scores_of_something_else_are_not_taken(
     others = [evaluate(seed=1), evaluate(batch=1), evaluate(heads=2), evaluate(neighbours=2)]
     assert first not in others
     header = log.read_bytes()
-    monkeypatch.setattr(evaluation, "_KIND", "signals-0")
+    monkeypatch.setattr(students, "_KIND", "signals-0")
     evaluate(neighbours=2)
     assert log.read_bytes() != header
