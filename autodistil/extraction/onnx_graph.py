@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 """Name of the file in a student's folder."""
+TYPES_INPUT = "token_type_ids"
 
 _OPSET = 20
 """The first with the operator Gelu; onnxruntime reads it from 1.17 on."""
 _IR_VERSION = 9
-_TYPES = "token_type_ids"
 _MASKED = -1e9
 """Added to the scores of padding."""
 _MAX_BYTES = (1 << 31) - (1 << 20)
@@ -38,10 +38,9 @@ def write_onnx(
 ) -> None:
     """Write a student as an ONNX file.
 
-    Inputs are `input_ids`, `attention_mask`, and, where the family knows token types,
-    `token_type_ids`, [batch, tokens] of int64; the last may be left out, and is 0 then. Outputs are
-    `last_hidden_state` [batch, tokens, hidden] and, where there is a pooler, `pooler_output`
-    [batch, hidden] of float32.
+    Inputs are those that the exported tokenizer gives (`onnx_inputs`), [batch, tokens] of int64.
+    Outputs are `last_hidden_state` [batch, tokens, hidden] and, where there is a pooler,
+    `pooler_output` [batch, hidden] of float32.
 
     Args:
         architecture: The student.
@@ -78,6 +77,12 @@ def onnx_bytes(
     )
     content: bytes = model.SerializeToString()
     return content
+
+
+def onnx_inputs(encoder: EncoderConfig) -> tuple[str, ...]:
+    """Names of a graph's inputs: token types are among them where there are several."""
+    types = (TYPES_INPUT,) if encoder.token_types > 1 else ()
+    return ("input_ids", "attention_mask", *types)
 
 
 def import_onnx() -> Any:
@@ -119,14 +124,8 @@ class _Graph:
         number, width = self._onnx.TensorProto, self._architecture.hidden
         inputs = [
             self._helper.make_tensor_value_info(name, number.INT64, ["batch", "tokens"])
-            for name in ("input_ids", "attention_mask")
+            for name in onnx_inputs(encoder)
         ]
-        if encoder.embeddings.types is not None:  # has a default, so it may be left out
-            inputs.append(
-                self._helper.make_tensor_value_info(
-                    _TYPES, number.INT64, ["batch of types", "tokens of types"]
-                )
-            )
         shapes = {
             "last_hidden_state": ["batch", "tokens", width],
             "pooler_output": ["batch", width],
@@ -142,8 +141,10 @@ class _Graph:
         parts = self._encoder.embeddings
         summed = self._node("Gather", [self._weight(f"{parts.words.name}.weight"), "input_ids"])
         if parts.types is not None:
-            types = [self._weight(f"{parts.types.name}.weight"), self._integers(_TYPES, [[0]])]
-            summed = self._node("Add", [summed, self._node("Gather", types)])
+            known = TYPES_INPUT in onnx_inputs(self._encoder)
+            types = TYPES_INPUT if known else self._integers("only_type", [[0]])
+            table = self._weight(f"{parts.types.name}.weight")
+            summed = self._node("Add", [summed, self._node("Gather", [table, types])])
         if parts.positions is not None:
             positions = self._positions(parts.positions, parts.first_position)
             summed = self._node("Add", [summed, positions])
@@ -156,8 +157,7 @@ class _Graph:
         """
         weight = self._weight(f"{table.name}.weight")
         if not first:
-            zero, axis = self._integers("zero", [0]), self._integers("axis", [0])
-            return self._node("Slice", [weight, zero, self._length(), axis])
+            return self._node("Gather", [weight, self._places()])
         integer = self._onnx.TensorProto.INT64
         pad = self._integers("pad", first - 1)
         padding = self._node("Equal", ["input_ids", pad])
@@ -166,9 +166,11 @@ class _Graph:
         rows = self._node("Add", [self._node("Mul", [counted, kept]), pad])
         return self._node("Gather", [weight, rows])
 
-    def _length(self) -> str:
-        """Tokens of a text, [1]."""
-        return self._node("Shape", ["input_ids"], start=1, end=2)
+    def _places(self) -> str:
+        """Numbers of the tokens of a text, from 0 on, [tokens]."""
+        length = self._node("Shape", ["input_ids"], start=1, end=2)
+        length = self._node("Squeeze", [length, self._integers("axis", [0])])
+        return self._node("Range", [self._integers("from", 0), length, self._integers("step", 1)])
 
     def _mask(self) -> str:
         """What is added to the scores, [batch, 1, 1, tokens]: 0 for tokens, `_MASKED` else."""
@@ -189,9 +191,7 @@ class _Graph:
         longest = self._encoder.positions
         found = buckets(torch.arange(1 - longest, longest), relative)
         by_distance = self._integers("bucket_of_distance", found.tolist())
-        length = self._node("Squeeze", [self._length()])
-        start, step = self._integers("from", 0), self._integers("step", 1)
-        places = self._node("Range", [start, length, step])
+        places = self._places()
         keys = self._node("Unsqueeze", [places, self._integers("axis", [0])])
         queries = self._node("Unsqueeze", [places, self._integers("last_axis", [1])])
         distance = self._node("Sub", [keys, queries])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
-from autodistil.extraction.onnx_graph import ONNX_FILE
+from autodistil.extraction.onnx_graph import ONNX_FILE, TYPES_INPUT, onnx_inputs
 from autodistil.extraction.parity import compare_with_superlm
 from autodistil.extraction.receipt import Parity
 from autodistil.families.architecture import Architecture
@@ -67,8 +67,11 @@ def check_onnx_parity(
 
     session = open_session(str(folder / ONNX_FILE), threads=torch.get_num_threads())
 
+    with_types = TYPES_INPUT in onnx_inputs(superlm.spec.encoder)
+
     def run(ids: "Tensor", mask: "Tensor") -> "Tensor":
         inputs = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+        inputs |= {TYPES_INPUT: torch.zeros_like(ids).numpy()} if with_types else {}
         return torch.from_numpy(session.run(["last_hidden_state"], inputs)[0])
 
     return compare_with_superlm(run, superlm, architecture, reference, _TOLERANCE)

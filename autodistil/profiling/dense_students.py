@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
 from autodistil.extraction.export import model_config
-from autodistil.extraction.onnx_graph import ONNX_FILE, import_onnx, onnx_bytes
+from autodistil.extraction.onnx_graph import ONNX_FILE, TYPES_INPUT, import_onnx, onnx_bytes
 from autodistil.extraction.onnx_runtime import import_onnxruntime, open_session
 from autodistil.families.architecture import Architecture
 from autodistil.families.encoder import EncoderConfig
@@ -174,7 +174,8 @@ def _onnx_forward(
 ) -> Forward:
     session = open_session(model, conditions.threads)
     ids = _token_ids(vocab_size, conditions, seed).numpy()
-    inputs = {"input_ids": ids, "attention_mask": ids * 0 + 1}
+    values = {"input_ids": ids, "attention_mask": ids * 0 + 1, TYPES_INPUT: ids * 0}
+    inputs = {given.name: values[given.name] for given in session.get_inputs()}
     return lambda: session.run(None, inputs)
 
 

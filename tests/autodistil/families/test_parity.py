@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoModel,
@@ -18,7 +20,7 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.packed import PackedBatch
 from autodistil.evaluation.shared_forward import SharedForward, network_of
 from autodistil.extraction.export import model_config
-from autodistil.extraction.onnx_graph import ONNX_FILE, write_onnx
+from autodistil.extraction.onnx_graph import ONNX_FILE, onnx_inputs, write_onnx
 from autodistil.extraction.onnx_runtime import check_onnx_parity
 from autodistil.extraction.parity import check_parity
 from autodistil.models.elastic import ElasticEncoder
@@ -185,6 +187,9 @@ def test_onnx_computes_the_same_or_is_refused(superlm: SuperLM, tmp_path: Path) 
             continue
         write_onnx(architecture, superlm.spec.encoder, tensors, tmp_path / ONNX_FILE)
         check_onnx_parity(superlm, architecture, tmp_path, reference)
+        # What quantizers and optimizers run first; it raises where a shape cannot be told.
+        whole = SymbolicShapeInference.infer_shapes(onnx.load(tmp_path / ONNX_FILE))
+        assert {given.name for given in whole.graph.input} == set(onnx_inputs(superlm.spec.encoder))
 
 
 def test_the_whole_space_uncut_is_the_teacher(teacher: Teacher, text: Path, tmp_path: Path) -> None:
