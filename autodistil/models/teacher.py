@@ -135,8 +135,16 @@ def _check_place(files: ModelFiles) -> None:
 
 
 def _check_weights(files: ModelFiles, encoder: str) -> None:
-    """Refuse a folder without safetensors; `transformers` does so, but not what to do."""
-    if files.folder is not None and not any((files.folder / encoder).glob("*.safetensors")):
+    """Refuse a folder without a model; `transformers` does so, but does not say what to do."""
+    if files.folder is None:
+        return
+    if not (files.folder / encoder / "config.json").is_file():
+        raise UnsupportedTeacher(
+            f"{files.folder / encoder} has no config.json; name the folder that holds the model's. "
+            "Of a sentence embedder whose encoder lies in 0_Transformer, that is the folder with "
+            "modules.json."
+        )
+    if not any((files.folder / encoder).glob("*.safetensors")):
         raise UnsupportedTeacher(
             f"{files.folder / encoder} has no model.safetensors. Files of pickled weights such as "
             "pytorch_model.bin are never read, since they may hold code; load the model with "

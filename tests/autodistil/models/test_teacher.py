@@ -164,7 +164,7 @@ def test_a_folder_that_is_not_there_is_no_model_on_the_hub(name: str) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedTeacher):
+    with pytest.raises(UnsupportedTeacher, match="has no config.json; name the folder that"):
         load_teacher(str(tmp_path))
 
 
