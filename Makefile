@@ -66,13 +66,14 @@ SUPERLM = $(BIN)/autodistil train --teacher "$(TEACHER)" --teacher-name all-Mini
   --corpus "sentences:$(SENTENCES)/tatoeba-manythings.txt.gz=3.6" \
   --corpus "$(CORPUS)/wikipedia.jsonl.gz=4" --corpus "$(CORPUS)/books.jsonl.gz=3" \
   --corpus-name "short English sentences of nine open sets, English Wikipedia and public-domain books" \
-  --tokens 8.2M --threads 1 --device cpu --cache build/cache
+  --threads 1 --device cpu --cache build/cache
 
 .PHONY: superlms
 superlms: $(TRAIN_INSTALLED) ## Train the shipped SuperLMs again (hours); needs SENTENCES=folder, CORPUS=folder
-	for name in wide narrow; do \
+	for run in wide=8.2M narrow=16M; do \
+	  name=$${run%=*}; \
 	  $(SUPERLM) --space docs/recipes/minilm-l6-$$name.space.json --settings docs/recipes/minilm-l6-$$name.json \
-	    --work build/minilm-l6-$$name.work --out models_store/superlms/minilm-l6-$$name || exit 1; \
+	    --tokens $${run#*=} --work build/minilm-l6-$$name.work --out models_store/superlms/minilm-l6-$$name || exit 1; \
 	done
 
 CHOSEN = macs-50% macs-37% macs-12.5% macs-5% params-33% params-12.5%

@@ -21,7 +21,7 @@ from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.quiet import quiet_transformers
 from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
-from autodistil.superlm.distillation import distil
+from autodistil.superlm.distillation import Distillation, distil
 from autodistil.text.documents import CorpusSource
 from autodistil.text.mixed_sources import open_corpus
 from autodistil.text.vocabulary_texts import read_texts
@@ -88,12 +88,14 @@ def distil_again(
     if not bundle.is_dir():
         texts = read_texts(source, teacher.tokenizer, space.vocab, out / "corpus")
         distil(
-            teacher,
-            space,
-            texts,
-            "the same",
-            settings,
-            name,
+            Distillation(
+                teacher,
+                space,
+                texts,
+                "the same",
+                settings,
+                name,
+            ),
             out / "work" / name,
             bundle,
             vectors=out / "vectors",

@@ -92,7 +92,7 @@ def command(
         from accelerate import Accelerator
 
         from autodistil.models.teacher import load_teacher
-        from autodistil.superlm.distillation import Progress, distil
+        from autodistil.superlm.distillation import Distillation, Progress, distil
         from autodistil.text.mixed_sources import open_corpus
         from autodistil.text.vocabulary_texts import read_texts
         from autodistil.training.loss_picture import plot_losses
@@ -148,17 +148,11 @@ def command(
             bar.update(training, completed=row.tokens, note=note)
 
         bundle = distil(
-            loaded,
-            sub_space,
-            text,
-            corpus_name,
-            run_settings,
-            out.name,
+            Distillation(loaded, sub_space, text, corpus_name, run_settings, out.name, version),
             work,
             out,
             accelerator=accelerator,
             vectors=cache / "vectors",
-            version=version,
             checkpoint_seconds=checkpoint_seconds,
             progress=Progress(
                 on_cut=lambda done, total: bar.update(cutting, completed=done, total=total),

@@ -17,7 +17,7 @@ from autodistil.families.encoder import EncoderConfig
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import SPEC, SuperLM
-from autodistil.superlm.distillation import distil
+from autodistil.superlm.distillation import Distillation, distil
 from autodistil.text.corpus import Batch, Corpus
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.settings import EMBEDDER_DEFAULTS, StartSettings, TrainingSettings
@@ -242,9 +242,8 @@ def make_bundle(
     settings: TrainingSettings = SETTINGS,
 ) -> SuperLM:
     """A SuperLM through the real path: cut, a few training steps, scored, written."""
-    return distil(
-        teacher, space, texts, "made-up words", settings, name, folder / "run", folder / name
-    )
+    wanted = Distillation(teacher, space, texts, "made-up words", settings, name)
+    return distil(wanted, folder / "run", folder / name)
 
 
 def whole_texts(corpus: Corpus, teacher: Teacher) -> Texts:

@@ -42,18 +42,35 @@ class Progress:
     on_student: Callable[[int, int], None] = lambda done, total: None
 
 
+@dataclass(frozen=True)
+class Distillation:
+    """A SuperLM to be made.
+
+    Attributes:
+        teacher: The teacher.
+        space: The sub-space.
+        texts: Text, in the vocabularies of the sub-space.
+        corpus_name: What the text is, in words, for the provenance.
+        settings: Training settings; 0 tokens give the untrained permuted slices.
+        name: Name of the SuperLM.
+        version: Its version.
+    """
+
+    teacher: Teacher
+    space: SubSpace
+    texts: Texts
+    corpus_name: str
+    settings: TrainingSettings
+    name: str
+    version: int = 1
+
+
 def distil(
-    teacher: Teacher,
-    space: SubSpace,
-    texts: Texts,
-    corpus_name: str,
-    settings: TrainingSettings,
-    name: str,
+    wanted: Distillation,
     work: Path,
     bundle: Path,
     accelerator: Accelerator | None = None,
     vectors: Path | None = None,
-    version: int = 1,
     checkpoint_seconds: float = 120.0,
     progress: Progress | None = None,
 ) -> SuperLM:
@@ -62,21 +79,17 @@ def distil(
     Interrupted, the same call goes on where the last checkpoint in `work` was.
 
     Args:
-        teacher: The teacher.
-        space: The sub-space.
-        texts: Text, in the vocabularies of the sub-space.
-        corpus_name: What the text is, in words, for the provenance.
-        settings: Training settings; 0 tokens give the untrained permuted slices.
-        name: Name of the SuperLM.
+        wanted: The SuperLM.
         work: Folder of checkpoint and loss curve.
         bundle: Folder of the bundle; replaced if it is there.
         accelerator: Devices and processes; by default the CPU alone.
         vectors: Folder for the teacher's sentence vectors, which runs on the same text may share;
             by default `work`.
-        version: Version of the SuperLM.
         checkpoint_seconds: Time between two checkpoints.
         progress: Where to report to.
     """
+    teacher, space, texts = wanted.teacher, wanted.space, wanted.texts
+    settings = wanted.settings
     progress = progress or Progress()
     accelerator = accelerator or Accelerator(cpu=True)
     cut_from = teacher
@@ -103,8 +116,8 @@ def distil(
     trainer.finish()
     text = held_out_text(texts.own, texts.by_vocab, teacher.longest)
     spec = SuperLMSpec(
-        name=name,
-        version=version,
+        name=wanted.name,
+        version=wanted.version,
         teacher=TeacherSpec(
             name=teacher.name,
             sha256=teacher.sha256,
@@ -118,7 +131,7 @@ def distil(
         tokens_per_text=texts.tokens_per_text(),
         files={},
         provenance=Provenance(
-            corpus=corpus_name,
+            corpus=wanted.corpus_name,
             corpus_sha256=texts.own.sha256,
             tokens_seen=trainer.tokens_seen,
             steps=trainer.step,

@@ -29,7 +29,7 @@ from autodistil.models.teacher import Teacher, load_teacher
 from autodistil.spaces.partition import partition
 from autodistil.spaces.sub_space import HeadPolicy, SubSpace
 from autodistil.superlm.bundle import open_superlm
-from autodistil.superlm.distillation import distil
+from autodistil.superlm.distillation import Distillation, distil
 from autodistil.text.corpus import Corpus, tokenize_corpus
 from tests.factories import SETTINGS, VOCABULARY, build_tokenizer, whole_texts, write_teacher
 
@@ -79,12 +79,14 @@ def check_path(teacher: Teacher, space: SubSpace, corpus: Corpus, folder: Path) 
     """Cut, train a little, bundle, extract the smallest and the largest student, load them."""
     settings = SETTINGS.model_copy(update={"tokens": 500, "relation_heads": 1})
     bundle = distil(
-        teacher,
-        space,
-        whole_texts(corpus, teacher),
-        "made-up words",
-        settings,
-        "sized",
+        Distillation(
+            teacher,
+            space,
+            whole_texts(corpus, teacher),
+            "made-up words",
+            settings,
+            "sized",
+        ),
         folder / "work",
         folder / "out",
     )

@@ -11,7 +11,7 @@ from autodistil.evaluation.students import evaluate_students
 from autodistil.models.teacher import Teacher
 from autodistil.spaces.sub_space import SubSpace
 from autodistil.superlm.bundle import SuperLM, open_superlm
-from autodistil.superlm.distillation import Progress, distil
+from autodistil.superlm.distillation import Distillation, Progress, distil
 from autodistil.superlm.slicing import load_elastic, slice_map
 from autodistil.superlm.tokenizers import load_tokenizer
 from autodistil.text.corpus import Corpus
@@ -35,12 +35,14 @@ def run(
     progress: Progress | None = None,
 ) -> SuperLM:
     return distil(
-        teacher,
-        space,
-        texts,
-        "words",
-        settings,
-        "few",
+        Distillation(
+            teacher,
+            space,
+            texts,
+            "words",
+            settings,
+            "few",
+        ),
         folder / "work",
         folder / "bundle",
         progress=progress,

@@ -12,7 +12,7 @@ import torch
 from autodistil.models.sentence_vectors import TRAINED_MAP
 from autodistil.models.teacher import Teacher, trim_teacher
 from autodistil.superlm.bundle import open_superlm
-from autodistil.superlm.distillation import distil
+from autodistil.superlm.distillation import Distillation, distil
 from autodistil.text.vocabulary_texts import Texts
 from autodistil.training.loss_curve import LOSSES, LossRow
 from autodistil.training.start import Start, calibration_batches, cut_superlm
@@ -171,12 +171,14 @@ def test_an_embedders_students_may_be_trained_by_the_papers_objective_and_get_ma
     embedder: Teacher, embedder_texts: Texts, tmp_path: Path
 ) -> None:
     superlm = distil(
-        embedder,
-        STOCK_SPACE,
-        whole_texts(embedder_texts.own, embedder),
-        "made-up words",
-        SETTINGS.model_copy(update={"tokens": 600}),
-        "paper",
+        Distillation(
+            embedder,
+            STOCK_SPACE,
+            whole_texts(embedder_texts.own, embedder),
+            "made-up words",
+            SETTINGS.model_copy(update={"tokens": 600}),
+            "paper",
+        ),
         tmp_path / "work",
         tmp_path / "paper",
     )
