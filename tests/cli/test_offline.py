@@ -64,10 +64,10 @@ def test_a_student_by_budget_is_the_one_that_search_names(tmp_path: Path) -> Non
 
 
 def test_a_student_can_be_named(tmp_path: Path) -> None:
-    name = "L2-H192-A6x32-F192-V8000"
+    name = "L2-H192-A6x32-F192-V10000"
     bundle = shipped_narrow()
     out = run("extract", bundle, "--architecture", name, "--out", tmp_path / "s").stdout
-    assert "2 layers, hidden 192, 6 heads x 32, FFN 192, 8,000 tokens" in out
+    assert "2 layers, hidden 192, 6 heads x 32, FFN 192, 10,000 tokens" in out
 
 
 WRONG = [
