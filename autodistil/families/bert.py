@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from autodistil.errors import UnsupportedTeacher
 from autodistil.families.architecture import Architecture, Size
 from autodistil.families.encoder import EncoderConfig, post_norm_block, whole_heads
 from autodistil.families.parts import Block, Embeddings, Linear, Norm, Role, Table
@@ -33,12 +32,9 @@ class BertForm(EncoderConfig):
     def read(cls, config: Mapping[str, Any]) -> tuple[Architecture, Self]:
         """Sizes and the rest, from a `config.json`; see `EncoderConfig.read`."""
         if config.get("is_decoder"):
-            raise UnsupportedTeacher("A decoder cannot be a teacher; use an encoder.")
+            raise ValueError("it is a decoder")
         if config.get("position_embedding_type", "absolute") != "absolute":
-            raise UnsupportedTeacher(
-                "Relative positions are not supported in this family; use a teacher with "
-                "absolute ones."
-            )
+            raise ValueError("its positions are relative")
         hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
         architecture = Architecture(
             layers=config["num_hidden_layers"],

@@ -69,8 +69,8 @@ class EncoderConfig(BaseModel, ABC):
         """The sizes and the rest of a model, from its `config.json`.
 
         Raises:
-            UnsupportedTeacher: It is of this family, but no SuperLM can be cut from it.
-            KeyError, ValueError, TypeError, ArithmeticError: The config is damaged.
+            KeyError, ValueError, TypeError, ArithmeticError: The config is damaged, or no SuperLM
+                can be cut from such a model.
         """
 
     @property

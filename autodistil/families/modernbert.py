@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from autodistil.errors import UnsupportedTeacher
 from autodistil.families.architecture import Architecture, Size
 from autodistil.families.encoder import EncoderConfig, whole_heads
 from autodistil.families.parts import Block, Embeddings, Linear, Norm, Role, Table
@@ -87,10 +86,10 @@ class ModernBertEncoder(EncoderConfig):
     def _theta(config: Mapping[str, Any], kind: str) -> float:
         """Base of the rotation, as new and as old configs say it."""
         if config.get("rope_scaling"):
-            raise UnsupportedTeacher("Scaled rotations (rope_scaling) are not supported.")
+            raise ValueError("its rotations are scaled (rope_scaling)")
         asked = (config.get("rope_parameters") or {}).get(kind) or {}
         if asked.get("rope_type", "default") != "default":
-            raise UnsupportedTeacher(f"Rotations of type {asked['rope_type']} are not supported.")
+            raise ValueError(f"its rotations are of type {asked['rope_type']}")
         old, default = _THETA[kind]
         return float(asked.get("rope_theta") or config.get(old) or default)
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from autodistil.errors import UnsupportedTeacher
 from autodistil.families.architecture import Architecture, Size
 from autodistil.families.bert import BertForm
 from autodistil.families.encoder import post_norm_block
@@ -47,14 +46,12 @@ class MPNetEncoder(BertForm):
     def _fields(cls, config: Mapping[str, Any]) -> dict[str, Any]:
         buckets = config.get("relative_attention_num_buckets", _BUCKETS)
         if buckets < _BUCKETS:
-            raise UnsupportedTeacher(
-                f"An MPNet of {buckets} buckets of distances is not supported: transformers reads "
-                f"{_BUCKETS}."
+            raise ValueError(
+                f"it has {buckets} buckets of distances, transformers reads {_BUCKETS}"
             )
         if config.get("pad_token_id", _PADDING) != _PADDING:
-            raise UnsupportedTeacher(
-                f"An MPNet whose pad_token_id is not {_PADDING} is not supported: transformers "
-                f"takes {_PADDING} for granted."
+            raise ValueError(
+                f"pad_token_id is not {_PADDING}, which transformers takes for granted"
             )
         return {
             **super()._fields({"type_vocab_size": 1, "pad_token_id": _PADDING, **config}),

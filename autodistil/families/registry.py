@@ -26,6 +26,10 @@ FAMILIES: dict[str, type[EncoderConfig]] = {
 }
 """By `model_type` in `transformers`."""
 
+_SUPPORTED = (
+    f"supported are encoders of the types {', '.join(FAMILIES)} with hidden = heads x head width"
+)
+
 AnyEncoder = Annotated[
     BertEncoder
     | RobertaEncoder
@@ -48,14 +52,15 @@ def read_encoder(config: Mapping[str, Any]) -> tuple[Architecture, EncoderConfig
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
         raise UnsupportedTeacher(
-            f"Models of type {str(kind)[:100]!r} cannot be teachers; supported are encoders of the "
-            f"types {', '.join(FAMILIES)}."
+            f"Models of type {str(kind)[:100]!r} cannot be teachers: {_SUPPORTED}."
         )
     try:
         return family.read(config)
     except (KeyError, ValueError, TypeError, ArithmeticError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise UnsupportedTeacher(f"The model's config.json is unusable: {reason}.") from error
+        raise UnsupportedTeacher(
+            f"The model's config.json is unusable ({reason}): {_SUPPORTED}."
+        ) from error
 
 
 def longest_text(config: Mapping[str, Any]) -> int | None:

@@ -98,8 +98,8 @@ def load_teacher(name: str) -> Teacher:
         folder = read_sentence_folder(name)
         folder.check_transformer()
         files.refuse_own_code(folder.encoder)
-        _check_weights(files, folder.encoder)
-        architecture, encoder, tensors, tokenizer = _load(name, folder.encoder)
+        _check_config(files, folder.encoder)
+        architecture, encoder, tensors, tokenizer = _load(files, folder.encoder)
         longest = int(tokenizer.model_max_length)
         positions = encoder.positions
         embedding = folder.embedding(architecture.hidden, positions, longest)
@@ -134,17 +134,19 @@ def _check_place(files: ModelFiles) -> None:
         )
 
 
-def _check_weights(files: ModelFiles, encoder: str) -> None:
+def _check_config(files: ModelFiles, encoder: str) -> None:
     """Refuse a folder without a model; `transformers` does so, but does not say what to do."""
-    if files.folder is None:
-        return
-    if not (files.folder / encoder / "config.json").is_file():
+    if files.folder is not None and not (files.folder / encoder / "config.json").is_file():
         raise UnsupportedTeacher(
             f"{files.folder / encoder} has no config.json; name the folder that holds the model's. "
             "Of a sentence embedder whose encoder lies in 0_Transformer, that is the folder with "
             "modules.json."
         )
-    if not any((files.folder / encoder).glob("*.safetensors")):
+
+
+def _check_weights(files: ModelFiles, encoder: str) -> None:
+    """Refuse a folder without weights that are read."""
+    if files.folder is not None and not any((files.folder / encoder).glob("*.safetensors")):
         raise UnsupportedTeacher(
             f"{files.folder / encoder} has no model.safetensors. Files of pickled weights such as "
             "pytorch_model.bin are never read, since they may hold code; load the model with "
@@ -161,14 +163,16 @@ class _Encoder(NamedTuple):
     tokenizer: "PreTrainedTokenizerBase"
 
 
-def _load(name: str, subfolder: str) -> _Encoder:
+def _load(files: ModelFiles, subfolder: str) -> _Encoder:
     """Load the encoder in a folder inside a model's."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+    name = files.name
     # False, not left out: left out, transformers stops to ask whether code may run.
     config = AutoConfig.from_pretrained(name, subfolder=subfolder, trust_remote_code=False)
     architecture, encoder = read_encoder(config.to_dict())
+    _check_weights(files, subfolder)
     model, info = AutoModel.from_pretrained(
         name,
         subfolder=subfolder,

@@ -63,11 +63,11 @@ def test_search_and_extract_keep_a_latency_limit_on_this_machine(
     profile: Path, tmp_path: Path
 ) -> None:
     limit = ["--latency", "100s", "--device", profile, "--conditions", CONDITIONS]
-    found = json.loads(run("search", *limit, "--macs", "30M", "--json").stdout)
-    assert found["limits"] == {"macs": 30_000_000, "latency": 1e5}
+    found = json.loads(run("search", *limit, "--macs", "60M", "--json").stdout)
+    assert found["limits"] == {"macs": 60_000_000, "latency": 1e5}
     assert found["choice"]["latency_ms"] > 0
     assert "latency ms" in run("search", *limit).stdout
-    done = run("extract", *limit, "--macs", "30M", "--out", tmp_path / "s")
+    done = run("extract", *limit, "--macs", "60M", "--out", tmp_path / "s")
     assert "latency       p90 at most 100000 ms on this-box" in done.stdout
     assert "measured    p50" in done.stdout
     receipt = json.loads((tmp_path / "s" / "receipt.json").read_text())
@@ -81,7 +81,7 @@ def test_a_student_for_another_machine_is_not_measured_here(profile: Path, tmp_p
     path = tmp_path / "other.json"
     path.write_text(other.model_copy(update={"machine": machine}).model_dump_json())
     limit = ["--latency", "100s", "--device", path, "--conditions", CONDITIONS]
-    out = run("extract", *limit, "--macs", "30M", "--out", tmp_path / "s").stdout
+    out = run("extract", *limit, "--macs", "60M", "--out", tmp_path / "s").stdout
     assert "not measured: this machine is not the device" in out
 
 

@@ -88,8 +88,8 @@ def test_a_masked_language_model_is_read_with_an_identity_for_its_missing_pooler
     ("changes", "message"),
     [
         ({"model_type": "gpt2"}, "Models of type 'gpt2' cannot be teachers"),
-        ({"is_decoder": True}, "decoder"),
-        ({"position_embedding_type": "relative_key"}, "Relative positions"),
+        ({"is_decoder": True}, "it is a decoder"),
+        ({"position_embedding_type": "relative_key"}, "its positions are relative"),
         ({"hidden_size": 66}, "hidden 66 is not a multiple of 4 heads"),
         ({"num_attention_heads": 0}, "unusable"),
         ({"hidden_act": "tanh"}, "hidden_act"),
