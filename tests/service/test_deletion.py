@@ -262,7 +262,7 @@ def test_only_what_has_ended_can_be_deleted(stack: Stack) -> None:
 
 
 def test_a_download_under_way_ends_well_though_the_file_is_deleted(stack: Stack) -> None:
-    done = stack.wait(stack.ask({"macs": "33500000"})["id"])
+    done = stack.wait(stack.ask({"macs": "34300000"})["id"])
     (artifact,) = done["artifacts"]
     with stack.http.stream("GET", artifact["url"]) as stream:
         chunks = stream.iter_raw(65536)

@@ -76,7 +76,7 @@ def test_a_plan_filters_by_prediction(stack: Stack, profiled: dict[str, Any]) ->
 
 
 def test_an_extraction_hands_over_what_was_measured(stack: Stack, profiled: dict[str, Any]) -> None:
-    job = stack.ask({"latency": {"ms": 1e5, "device": DEVICE, **SHORT}, "macs": "30M"})
+    job = stack.ask({"latency": {"ms": 1e5, "device": DEVICE, **SHORT}, "macs": "34M"})
     done = stack.wait(job["id"])
     assert done["state"] == "succeeded", done
     latency = done["receipt"]["latency"]
@@ -85,7 +85,7 @@ def test_an_extraction_hands_over_what_was_measured(stack: Stack, profiled: dict
     assert latency["conditions"]["sequence_length"] == 8
     assert latency["device"] == DEVICE
     assert latency["missed"] == []
-    assert done["receipt"]["limits"] == {"macs": 30_000_000, "latency": 1e5}
+    assert done["receipt"]["limits"] == {"macs": 34_000_000, "latency": 1e5}
     assert done["request"]["budget"]["latency"]["ms"] == 1e5
 
 

@@ -127,7 +127,7 @@ def test_a_worker_that_hangs_loses_its_lease_and_the_job_succeeds_once(stack: St
 def test_a_queued_row_without_a_message_is_found_by_the_sweeper(stack: Stack) -> None:
     request = {
         "teacher": "all-MiniLM-L6-v2",
-        "budget": {"macs": "30M"},
+        "budget": {"macs": "34M"},
         "formats": ["transformers"],
     }
     with stack.sessions.begin() as session:
@@ -137,13 +137,13 @@ def test_a_queued_row_without_a_message_is_found_by_the_sweeper(stack: Stack) ->
 
 
 def test_a_message_that_arrives_three_times_is_worked_on_once(stack: Stack) -> None:
-    job = stack.ask({"macs": "31M"})
+    job = stack.ask({"macs": "34100000"})
     celery = make_celery(stack.settings.broker_url)
     for _ in range(2):
         assert send_extraction(celery, job["id"])
     celery.close()
     done = stack.wait(job["id"])
-    after = stack.wait(stack.ask({"macs": "32M"})["id"])  # behind all three in the queue
+    after = stack.wait(stack.ask({"macs": "34200000"})["id"])  # behind all three in the queue
     assert after["state"] == "succeeded"
     assert stack.http.get(f"/v1/extractions/{job['id']}").json() == done
     assert done["attempts"] == 1
@@ -186,7 +186,7 @@ def test_a_budget_below_the_least_student_is_refused_with_what_is_possible(stack
         assert refused.headers["content-type"] == "application/problem+json"
         problem = refused.json()
         assert problem["type"].endswith("/infeasible-budget")
-        assert (problem["binding_limit"], problem["least_possible"]) == ("macs", 21_788_480)
+        assert (problem["binding_limit"], problem["least_possible"]) == ("macs", 33_623_424)
         nearest = problem["nearest_student"]
         assert (nearest["layers"], nearest["hidden"]) == (1, 160)
         possible = {**body, "budget": {"macs": problem["least_possible"]}}
@@ -265,7 +265,7 @@ def test_a_body_that_is_too_large_is_refused(stack: Stack) -> None:
 def test_paging_visits_every_job_once_from_the_newest_on(stack: Stack) -> None:
     request = {
         "teacher": "all-MiniLM-L6-v2",
-        "budget": {"macs": "30M"},
+        "budget": {"macs": "34M"},
         "formats": ["transformers"],
     }
     made = []
