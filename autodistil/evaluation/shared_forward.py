@@ -1,9 +1,9 @@
 """Many students of equal width in one pass: what they compute alike is computed once.
 
-A student is a path: for each of its layers which stored layer it runs, with how many heads and how
-wide an FFN. Paths that begin alike form a tree, which is walked depth first. Where paths part, they
-still share: fewer heads are the first of more heads, a narrower FFN is the beginning of a wider
-one, and what the rest adds to the output is added to what is there.
+A student is a route: for each of its layers which stored layer it runs, with how many heads and
+how wide an FFN. Routes that begin alike form a tree, which is walked depth first. Where they part,
+they still share: fewer heads are the first of more heads, a narrower FFN is the beginning of a
+wider one, and what the rest adds to the output is added to what is there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,14 +22,14 @@ from autodistil.models.primitives import activate, bias_of, embed, norm, score_b
 
 
 class Step(NamedTuple):
-    """One layer of a path: which stored layer, and how much of it."""
+    """One layer of a route: which stored layer, and how much of it."""
 
     layer: int
     heads: int
     intermediate: int
 
 
-Path = tuple[Step, ...]
+Route = tuple[Step, ...]
 """The layers of a student, the first one first."""
 
 
@@ -39,7 +39,7 @@ class Network(NamedTuple):
     hidden: int
     head_width: int
     vocab: int | None
-    path: Path
+    route: Route
 
 
 class LastLayer(NamedTuple):
@@ -56,11 +56,11 @@ class LastLayer(NamedTuple):
 
 def network_of(architecture: Architecture, kept_layers: KeptLayers) -> Network:
     """The layers that a student runs, and how much of each."""
-    path = tuple(
+    route = tuple(
         Step(layer, architecture.heads, architecture.intermediate)
         for layer in kept_layers[architecture.layers]
     )
-    return Network(architecture.hidden, architecture.head_width, architecture.vocab, path)
+    return Network(architecture.hidden, architecture.head_width, architecture.vocab, route)
 
 
 class SharedForward:
@@ -82,25 +82,25 @@ class SharedForward:
         """For the students that are as wide as this one."""
         return cls(encoder, network.hidden, network.head_width)
 
-    def run(self, batch: PackedBatch, paths: Iterable[Path]) -> Iterator[tuple[Path, LastLayer]]:
+    def run(self, batch: PackedBatch, routes: Iterable[Route]) -> Iterator[tuple[Route, LastLayer]]:
         """Run students on a batch; yields each, in an order that shares most.
 
         Args:
             batch: The rows.
-            paths: The students, each once.
+            routes: The students, each once.
         """
-        ordered = sorted(paths)  # equal beginnings stand together
+        ordered = sorted(routes)  # equal beginnings stand together
         first = embed(self._tensors, self._encoder, batch.input_ids, batch.positions, self._hidden)
         yield from self._descend(batch, first, ordered, 0)
 
     def _descend(
-        self, batch: PackedBatch, hidden: Tensor, paths: Sequence[Path], depth: int
-    ) -> Iterator[tuple[Path, LastLayer]]:
-        """Run the layer at `depth` of paths that are alike before it."""
-        for layer, of_layer in groupby(paths, lambda path: path[depth].layer):
+        self, batch: PackedBatch, hidden: Tensor, routes: Sequence[Route], depth: int
+    ) -> Iterator[tuple[Route, LastLayer]]:
+        """Run the layer at `depth` of routes that are alike before it."""
+        for layer, of_layer in groupby(routes, lambda route: route[depth].layer):
             by_heads = [
                 (heads, list(found))
-                for heads, found in groupby(of_layer, lambda path: path[depth].heads)
+                for heads, found in groupby(of_layer, lambda route: route[depth].heads)
             ]
             block = self._encoder.block(layer)
             read = self._norm(block.before_attention, hidden)
@@ -114,7 +114,7 @@ class SharedForward:
                 attended = self._norm(block.after_attention, summed)
                 own = projections[..., :width]
                 for found, output in self._feed_forward(attended, block, of_heads, depth):
-                    ending = len(found[0]) == depth + 1  # shorter paths come first
+                    ending = len(found[0]) == depth + 1  # shorter routes come first
                     if ending:
                         last = self._norm(self._encoder.final_norm, output)
                         yield found[0], LastLayer(own, last)
@@ -142,13 +142,13 @@ class SharedForward:
         return batch.attend(projections, heads, block.rope_theta, bias)
 
     def _feed_forward(
-        self, attended: Tensor, block: Block, paths: Sequence[Path], depth: int
-    ) -> Iterator[tuple[list[Path], Tensor]]:
+        self, attended: Tensor, block: Block, routes: Sequence[Route], depth: int
+    ) -> Iterator[tuple[list[Route], Tensor]]:
         """Outputs of the layer for each width of its FFN, from the narrowest on."""
-        read, widest = self._norm(block.before_ffn, attended), paths[-1][depth].intermediate
+        read, widest = self._norm(block.before_ffn, attended), routes[-1][depth].intermediate
         activations = activate(self._tensors, block, self._activation, read, widest)
         summed, done = self._started(attended, block.ffn_out), 0
-        for width, found in groupby(paths, lambda path: path[depth].intermediate):
+        for width, found in groupby(routes, lambda route: route[depth].intermediate):
             self._add_product(summed, activations, block.ffn_out, done, width)
             done = width
             # Without a LayerNorm after it, the sum itself is the output, and grows on.

@@ -94,7 +94,7 @@ def evaluate_students(
 
     @cache  # one teacher for all widths; as large as its relations
     def wanted(number: int) -> _Wanted:
-        ((_, last),) = SharedForward.of(teacher.encoder, network).run(own[number], [network.path])
+        ((_, last),) = SharedForward.of(teacher.encoder, network).run(own[number], [network.route])
         vectors = apply_steps(teacher.steps, own[number].pool(last.hidden, teacher.pooling))
         relations = None
         if teacher.embedding is None:
@@ -114,7 +114,7 @@ def evaluate_students(
                 missing = {}
                 for student in group:
                     if scores.get(student.name, number) is None:
-                        missing[networks[student].path] = student
+                        missing[networks[student].route] = student
                     else:
                         on_student()
                 for path, last in shared.run(batch, missing):

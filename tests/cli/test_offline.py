@@ -90,7 +90,7 @@ WRONG = [
         2,
         "--tokens",
     ),
-    (["train", "--teacher", "/no", "--corpus", "/no", "--out", "a"], 1, "as a teacher"),
+    (["train", "--teacher", "/no", "--corpus", "/no", "--out", "a"], 1, "There is no folder"),
     (["up", "--port", "99999999"], 2, "Cannot listen"),
 ]
 

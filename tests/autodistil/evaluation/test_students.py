@@ -10,7 +10,7 @@ from autodistil.errors import InvalidInput
 from autodistil.evaluation.candidate_table import measured_teacher
 from autodistil.evaluation.held_out_text import HeldOutText, held_out_text
 from autodistil.evaluation.packed import PackedBatch
-from autodistil.evaluation.shared_forward import Path, SharedForward, Step
+from autodistil.evaluation.shared_forward import Route, SharedForward, Step
 from autodistil.evaluation.signals import Signals
 from autodistil.evaluation.students import evaluate_students
 from autodistil.families.architecture import Architecture
@@ -195,7 +195,7 @@ def test_layers_of_one_student_may_be_of_different_sizes(teacher: Teacher) -> No
                     assert torch.allclose(mine, ordered, atol=1e-5)
 
 
-def run_path(superlm: ElasticEncoder, path: Path, hidden: int, batch: Batch) -> LayerOutput:
+def run_path(superlm: ElasticEncoder, path: Route, hidden: int, batch: Batch) -> LayerOutput:
     """The layers of a path one by one, padding and all."""
     mask, state = batch.attention_mask, superlm.embed(batch.input_ids, hidden)
     for step in path:

@@ -166,7 +166,7 @@ def test_the_shared_evaluation_runs_every_student_as_the_elastic_forward(
     }
     seen = 0
     for hidden in {network.hidden for network in networks}:
-        own = {n.path: a for n, a in networks.items() if n.hidden == hidden}
+        own = {n.route: a for n, a in networks.items() if n.hidden == hidden}
         width = next(iter(own.values())).head_width
         for path, last in SharedForward(encoder, hidden, width).run(packed, own):
             wanted = encoder(batch.input_ids, batch.attention_mask, own[path]).hidden
