@@ -112,4 +112,4 @@ def test_a_wrong_call_says_in_one_line_what_is_wrong(
 def test_with_json_an_error_is_the_problem_object() -> None:
     problem = json.loads(run("search", "--macs", "1K", "--json", status=3).stderr)
     assert (problem["type"], problem["status"]) == ("infeasible-budget", 422)
-    assert problem["nearest_student"]["hidden"] == 160
+    assert problem["nearest_student"]["hidden"] == 192
