@@ -25,8 +25,8 @@ class Score(StrEnum):
     PARAMS = "params"
 
 
-OFFSET, PER_AGREEMENT = 0.854, 2.262
-"""Least squares over 18 students of the shipped SuperLMs of all-MiniLM-L6-v2 (decision 31)."""
+OFFSET, PER_AGREEMENT = -0.229, 3.448
+"""Least squares over 17 students of the shipped SuperLMs of all-MiniLM-L6-v2 (decision 31)."""
 
 TOKEN_OFFSET, TOKEN_PER_AGREEMENT, PER_SIZE = 0.847, 0.806, 0.593
 """The same for students that learnt relations between tokens (decision 16)."""
