@@ -188,7 +188,7 @@ def test_a_budget_below_the_least_student_is_refused_with_what_is_possible(stack
         assert problem["type"].endswith("/infeasible-budget")
         assert (problem["binding_limit"], problem["least_possible"]) == ("macs", 33_623_424)
         nearest = problem["nearest_student"]
-        assert (nearest["layers"], nearest["hidden"]) == (1, 160)
+        assert (nearest["layers"], nearest["hidden"]) == (1, 192)
         possible = {**body, "budget": {"macs": problem["least_possible"]}}
         assert stack.http.post("/v1/plans", json=possible).status_code == 200
 
