@@ -104,6 +104,11 @@ class EncoderConfig(BaseModel, ABC):
         return types.rows if types is not None and isinstance(types.rows, int) else 0
 
     @property
+    def least_layers(self) -> int:
+        """Layers that a student has at least: the last, and those of `kept_first`."""
+        return 1 + len(self.kept_first)
+
+    @property
     def positions(self) -> int:
         """Tokens of a text that it can read."""
         return self.max_position_embeddings - self.embeddings.first_position

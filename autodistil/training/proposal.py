@@ -1,10 +1,10 @@
 """Sub-spaces for any teacher, from a cheap measurement of its own.
 
 The paper cuts every teacher by the same fractions (`autodistil.spaces.partition`). What wins
-depends on the teacher: of one with few layers, a wide student with few layers beats a narrow, deep
-one at equal compute. So a coarse grid of students is cut and compared with the teacher before any
-training, as wide as the teacher and narrower, and the values that lie on a front of agreement
-against MACs or parameters make the sub-spaces.
+depends on the teacher: of one with six layers, all of them with few neurons beat few of them, and
+both beat narrow ones (decision 34). So a coarse grid of students is cut and compared with the
+teacher before any training, as wide as the teacher and narrower, and the values that lie on a front
+of agreement against MACs or parameters make the sub-spaces.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -74,7 +74,8 @@ def propose_spaces(
     Returns:
         `wide`, students as wide as the teacher, and `narrow`, if one of them is on a front.
     """
-    grids = [_wide_grid(teacher.architecture), *_narrow_grid(teacher.architecture)]
+    sizes, least = teacher.architecture, teacher.encoder.least_layers
+    grids = [_wide_grid(sizes, least), *_narrow_grid(sizes, least)]
     found: list[tuple[str, Architecture, Cost, float]] = []
     encoder = teacher_encoder(teacher)
     wanted = _teacher_vectors(teacher, encoder, batches)
@@ -96,21 +97,26 @@ def propose_spaces(
     return Proposal(_spaces(grids, measured, tuple(sorted(vocab))), measured)
 
 
-def _wide_grid(teacher: Architecture) -> SubSpace:
-    """Students as wide as the teacher, of up to two thirds of its layers."""
+def _wide_grid(teacher: Architecture, least: int) -> SubSpace:
+    """Students as wide as the teacher, of up to all of its layers and half of its neurons."""
     ratio = 100 * teacher.intermediate // teacher.hidden
-    percents = {ratio // part for part in (1, 2, 4, 8, 16)}
+    percents = {ratio // part for part in (2, 4, 8, 16)}
     return SubSpace(
         name=WIDE,
         head_policy=HeadPolicy.STOCK,
         head_width=teacher.head_width,
-        layers=tuple(d for d in _DEPTHS if d <= max(1, 2 * teacher.layers // 3)),
+        layers=_depths(_DEPTHS, teacher, least),
         hidden=(teacher.hidden,),
         ffn_percent=_whole(percents, (teacher.hidden,)),
     )
 
 
-def _narrow_grid(teacher: Architecture) -> list[SubSpace]:
+def _depths(depths: Sequence[int], teacher: Architecture, least: int) -> tuple[int, ...]:
+    """The depths that students of a teacher can have; all of its layers, if none."""
+    return tuple(d for d in depths if least <= d <= teacher.layers) or (teacher.layers,)
+
+
+def _narrow_grid(teacher: Architecture, least: int) -> list[SubSpace]:
     """Narrower students of few layers; none for a teacher that is too narrow for it."""
     width = teacher.head_width
     hidden = sorted({round(share * teacher.hidden / width) * width for share in _WIDTHS})
@@ -122,7 +128,7 @@ def _narrow_grid(teacher: Architecture) -> list[SubSpace]:
             name=NARROW,
             head_policy=HeadPolicy.STOCK,
             head_width=width,
-            layers=tuple(d for d in _NARROW_DEPTHS if d <= teacher.layers),
+            layers=_depths(_NARROW_DEPTHS, teacher, least),
             hidden=tuple(hidden),
             ffn_percent=_whole({25, 100, 200}, tuple(hidden)),
         )

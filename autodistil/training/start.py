@@ -122,6 +122,11 @@ def cut_superlm(
     encoder, architecture = teacher_encoder(teacher), teacher.architecture
     for hidden in space.hidden:
         teacher.encoder.check_width(hidden)
+    if space.layers[0] < (least := min(teacher.encoder.least_layers, architecture.layers)):
+        raise InvalidInput(
+            f"Students of {teacher.encoder.family} have {least} layers at least: the last, and the "
+            "first, which is unlike the others. Leave smaller depths out of the sub-space."
+        )
     ranked = order_layers(settings, encoder, architecture, batches, teacher.sentence_vectors)
     if len(ranked) < space.layers[-1]:
         raise InvalidInput(f"start.layers must name {space.layers[-1]} layers at least.")

@@ -243,3 +243,18 @@ def test_students_with_classes_of_their_own_load_by_every_auto_class(
             model = auto.from_pretrained(tmp_path, trust_remote_code=allowed).eval()
             base = getattr(model, model.base_model_prefix, model)
             torch.testing.assert_close(base(ids)[0], wanted, rtol=0, atol=1e-5)
+
+
+def test_depths_that_a_family_cannot_have_are_refused(teacher: Teacher, text: Path) -> None:
+    corpus = tokenize_corpus(TextFiles(text), teacher.tokenizer, text.parent / "cache")
+    batches = calibration_batches(corpus.train, 0, 1)
+    space = SPACES["stock"].model_copy(update={"layers": (1, 2)})
+    if teacher.encoder.least_layers == 1:
+        assert cut_superlm(teacher, space, batches, SETTINGS.start).kept_layers[1] == (1,)
+    else:
+        with pytest.raises(InvalidInput, match="have 2 layers at least"):
+            cut_superlm(teacher, space, batches, SETTINGS.start)
+    width = teacher.encoder.embeddings.words.width
+    if isinstance(width, int):
+        with pytest.raises(InvalidInput, match=f"cannot be {width} wide"):
+            teacher.encoder.check_width(width)

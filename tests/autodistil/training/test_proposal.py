@@ -15,13 +15,14 @@ def proposal(embedder: Teacher, embedder_texts: Texts) -> Proposal:
     return propose_spaces(embedder, batches, (80, 120, 200))
 
 
-def test_the_wide_sub_space_is_as_wide_as_the_teacher_and_shallower(
+def test_the_wide_sub_space_is_as_wide_as_the_teacher_with_half_of_its_neurons_at_most(
     proposal: Proposal, embedder: Teacher
 ) -> None:
     wide = proposal.spaces[0]
     assert wide.name == WIDE
     assert wide.hidden == (embedder.architecture.hidden,)
-    assert max(wide.layers) < embedder.architecture.layers
+    assert max(wide.layers) <= embedder.architecture.layers
+    assert wide.largest.intermediate <= embedder.architecture.intermediate // 2
     assert wide.vocab == (80, 120, 200)
 
 
@@ -55,7 +56,8 @@ def test_a_teacher_of_one_head_width_has_no_narrow_students(embedder: Teacher) -
     from autodistil.training import proposal
 
     lone = Architecture(layers=4, hidden=16, heads=1, head_width=16, intermediate=64)
-    assert proposal._narrow_grid(lone) == []
-    (grid,) = proposal._narrow_grid(embedder.architecture)
+    assert proposal._narrow_grid(lone, 1) == []
+    (grid,) = proposal._narrow_grid(embedder.architecture, 1)
+    assert proposal._narrow_grid(embedder.architecture, 2)[0].layers == (2,)
     assert grid.name == NARROW
     assert max(grid.hidden) < embedder.architecture.hidden
