@@ -28,7 +28,14 @@ from autodistil.text.corpus import tokenize_corpus
 from cli.stack import Part
 from tests.archives import variant
 from tests.conftest import fresh_database
-from tests.factories import STOCK_SPACE, make_bundle, sentence, write_corpus, write_teacher
+from tests.factories import (
+    STOCK_SPACE,
+    make_bundle,
+    sentence,
+    whole_texts,
+    write_corpus,
+    write_teacher,
+)
 from tests.guides import (
     GUIDES,
     KEEPS_RUNNING,
@@ -167,7 +174,8 @@ def small_superlm(folder: Path) -> Path:
     torch.set_num_threads(1)
     teacher = load_teacher(str(write_teacher(folder / TEACHER)))
     corpus = tokenize_corpus(write_corpus(folder / "corpus"), teacher.tokenizer, folder / "cache")
-    return make_bundle(teacher, STOCK_SPACE, corpus, folder, "small").folder
+    texts = whole_texts(corpus, teacher)
+    return make_bundle(teacher, STOCK_SPACE, texts, folder, "small").folder
 
 
 def prepared(script: str, folder: Path) -> dict[str, str]:
