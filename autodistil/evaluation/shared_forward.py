@@ -127,10 +127,8 @@ class SharedForward:
             [weight_of(self._tensors, part)[:width, : self._hidden] for part in parts]
         )
         biases = [bias_of(self._tensors, part) for part in parts]
-        bias = torch.cat(
-            [found[:width] for found in biases if found is not None] or [weight[:0, 0]]
-        )
-        product = F.linear(read, weight, bias if len(bias) else None)
+        own = [bias[:width] for bias in biases if bias is not None]
+        product = F.linear(read, weight, torch.cat(own) if own else None)
         return torch.unflatten(product, -1, (3, width))
 
     def _attend(self, batch: PackedBatch, projections: Tensor, block: Block, heads: int) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
-from autodistil.extraction.onnx_graph import ONNX_FILE, TYPES_INPUT, onnx_inputs
+from autodistil.extraction.onnx_graph import ONNX_FILE, TYPES_INPUT
 from autodistil.extraction.parity import compare_with_superlm
 from autodistil.extraction.receipt import Parity
 from autodistil.families.architecture import Architecture
@@ -12,6 +12,8 @@ from autodistil.optional import import_optional
 from autodistil.superlm.bundle import SuperLM
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from autodistil.models.elastic import ElasticEncoder
@@ -48,6 +50,18 @@ def open_session(model: str | bytes, threads: int) -> Any:
         raise InvalidInput(f"onnxruntime cannot read the model: {error}") from error
 
 
+def feed(session: Any, ids: "NDArray[np.int64]", mask: "NDArray[np.int64]") -> dict[str, Any]:
+    """The inputs that a session asks for, all of token type 0.
+
+    Args:
+        session: From `open_session`.
+        ids: Token ids, [batch, tokens].
+        mask: 1 for tokens, 0 for padding, [batch, tokens].
+    """
+    values = {"input_ids": ids, "attention_mask": mask, TYPES_INPUT: ids * 0}
+    return {given.name: values[given.name] for given in session.get_inputs()}
+
+
 def check_onnx_parity(
     superlm: SuperLM, architecture: Architecture, folder: Path, reference: "ElasticEncoder"
 ) -> Parity:
@@ -67,11 +81,8 @@ def check_onnx_parity(
 
     session = open_session(str(folder / ONNX_FILE), threads=torch.get_num_threads())
 
-    with_types = TYPES_INPUT in onnx_inputs(superlm.spec.encoder)
-
     def run(ids: "Tensor", mask: "Tensor") -> "Tensor":
-        inputs = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-        inputs |= {TYPES_INPUT: torch.zeros_like(ids).numpy()} if with_types else {}
+        inputs = feed(session, ids.numpy(), mask.numpy())
         return torch.from_numpy(session.run(["last_hidden_state"], inputs)[0])
 
     return compare_with_superlm(run, superlm, architecture, reference, _TOLERANCE)

@@ -1,10 +1,10 @@
 """BERT: absolute positions, LayerNorm after each sum, a pooler; and the form others share."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from autodistil.families.architecture import Architecture, Size
-from autodistil.families.encoder import EncoderConfig, post_norm_block, whole_heads
+from autodistil.families.encoder import EncoderConfig, post_norm_block, read_sizes
 from autodistil.families.parts import Block, Embeddings, Linear, Norm, Role, Table
 
 _NAMES = {
@@ -26,6 +26,9 @@ class BertForm(EncoderConfig):
         type_vocab_size: Token types.
     """
 
+    part_names: ClassVar[Mapping[str, str]] = _NAMES
+    """What the parts of a layer are called."""
+
     type_vocab_size: Size
 
     @classmethod
@@ -35,15 +38,7 @@ class BertForm(EncoderConfig):
             raise ValueError("it is a decoder")
         if config.get("position_embedding_type", "absolute") != "absolute":
             raise ValueError("its positions are relative")
-        hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-        architecture = Architecture(
-            layers=config["num_hidden_layers"],
-            hidden=hidden,
-            heads=heads,
-            head_width=whole_heads(hidden, heads),
-            intermediate=config["intermediate_size"],
-        )
-        return architecture, cls.model_validate(cls._fields(config))
+        return read_sizes(config), cls.model_validate(cls._fields(config))
 
     @classmethod
     def _fields(cls, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +65,7 @@ class BertForm(EncoderConfig):
 
     def block(self, layer: int) -> Block:
         """The parts of a layer."""
-        return post_norm_block(_NAMES, f"{self.layers_prefix}{layer}.")
+        return post_norm_block(self.part_names, f"{self.layers_prefix}{layer}.")
 
     @property
     def pooler(self) -> Linear | None:

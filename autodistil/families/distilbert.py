@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from autodistil.families.architecture import Architecture
-from autodistil.families.encoder import EncoderConfig, post_norm_block, whole_heads
+from autodistil.families.encoder import EncoderConfig, post_norm_block, read_sizes
 from autodistil.families.parts import Block, Embeddings, Norm, Role, Table
 
 _NAMES = {
@@ -36,15 +36,7 @@ class DistilBertEncoder(EncoderConfig):
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> tuple[Architecture, Self]:
         """Sizes and the rest, from a `config.json`; see `EncoderConfig.read`."""
-        hidden, heads = int(config["dim"]), int(config["n_heads"])
-        architecture = Architecture(
-            layers=config["n_layers"],
-            hidden=hidden,
-            heads=heads,
-            head_width=whole_heads(hidden, heads),
-            intermediate=config["hidden_dim"],
-        )
-        return architecture, cls(
+        return read_sizes(config, "n_layers", "dim", "n_heads", "hidden_dim"), cls(
             vocab_size=config["vocab_size"],
             max_position_embeddings=config["max_position_embeddings"],
             hidden_act=config["activation"],

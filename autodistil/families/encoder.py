@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +17,7 @@ from autodistil.families.parts import (
     RelativePositions,
     Role,
     Stored,
+    axis_lengths,
 )
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu"]
@@ -139,22 +141,15 @@ class EncoderConfig(BaseModel, ABC):
             ValueError: It has fewer.
         """
 
-    def tensors(self, layers: int) -> dict[str, Stored]:
+    def tensors(self, layers: int) -> Mapping[str, Stored]:
         """Every tensor of an encoder of so many layers, in a fixed order."""
-        relative = self.relative_positions
-        parts: list[Part] = [*self.embeddings.parts]
-        for layer in range(layers):
-            parts += self.block(layer).parts
-        last = (relative and relative.table, self.final_norm, self.pooler)
-        parts += [part for part in last if part]
-        return {name: stored for part in parts for name, stored in part.stored.items()}
+        return _tensors(self, layers)
 
     def shapes(self, architecture: Architecture) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of an encoder of these sizes, in a fixed order."""
-        return {
-            name: stored.shape(architecture, self.vocab_size)
-            for name, stored in self.tensors(architecture.layers).items()
-        }
+        lengths = axis_lengths(architecture, self.vocab_size)
+        tensors = self.tensors(architecture.layers)
+        return {name: stored.shape(lengths) for name, stored in tensors.items()}
 
     def source(self, name: str, layers: Sequence[int]) -> str:
         """What a student's tensor is called in the encoder it is cut from.
@@ -169,15 +164,48 @@ class EncoderConfig(BaseModel, ABC):
         return f"{self.layers_prefix}{layers[int(number)]}.{part}"
 
 
-def whole_heads(hidden: int, heads: int) -> int:
-    """Width of a head.
+@lru_cache(maxsize=256)
+def _tensors(encoder: EncoderConfig, layers: int) -> Mapping[str, Stored]:
+    """See `EncoderConfig.tensors`; kept, since costs ask for it student after student."""
+    relative = encoder.relative_positions
+    parts: list[Part] = [*encoder.embeddings.parts]
+    for layer in range(layers):
+        parts += encoder.block(layer).parts
+    last = (relative and relative.table, encoder.final_norm, encoder.pooler)
+    parts += [part for part in last if part]
+    return {name: stored for part in parts for name, stored in part.stored.items()}
+
+
+def read_sizes(
+    config: Mapping[str, Any],
+    layers: str = "num_hidden_layers",
+    hidden: str = "hidden_size",
+    heads: str = "num_attention_heads",
+    intermediate: str = "intermediate_size",
+) -> Architecture:
+    """The sizes of a model, from its `config.json`.
+
+    Args:
+        config: The content.
+        layers: What the family calls the number of layers there; the others likewise.
+        hidden: The hidden width.
+        heads: The number of heads.
+        intermediate: The width of the FFN.
 
     Raises:
-        ValueError: The heads do not divide the width.
+        KeyError, ValueError, TypeError, ArithmeticError: The config is damaged, or the heads do not
+            divide the width.
     """
-    if heads < 1 or hidden % heads:
-        raise ValueError(f"hidden {hidden} is not a multiple of {heads} heads")
-    return hidden // heads
+    width, count = int(config[hidden]), int(config[heads])
+    if count < 1 or width % count:
+        raise ValueError(f"hidden {width} is not a multiple of {count} heads")
+    return Architecture(
+        layers=config[layers],
+        hidden=width,
+        heads=count,
+        head_width=width // count,
+        intermediate=config[intermediate],
+    )
 
 
 def post_norm_block(names: Mapping[str, str], prefix: str) -> Block:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from autodistil.families.architecture import Architecture, Size
-from autodistil.families.encoder import EncoderConfig, whole_heads
+from autodistil.families.encoder import EncoderConfig, read_sizes
 from autodistil.families.parts import Block, Embeddings, Linear, Norm, Role, Table
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -54,14 +54,7 @@ class ModernBertEncoder(EncoderConfig):
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> tuple[Architecture, Self]:
         """Sizes and the rest, from a `config.json`; see `EncoderConfig.read`."""
-        hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-        architecture = Architecture(
-            layers=config["num_hidden_layers"],
-            hidden=hidden,
-            heads=heads,
-            head_width=whole_heads(hidden, heads),
-            intermediate=config["intermediate_size"],
-        )
+        architecture = read_sizes(config)
         every = config.get("global_attn_every_n_layers", _EVERY)
         kinds = config.get("layer_types") or [
             _SLIDING if layer % every else _FULL for layer in range(architecture.layers)

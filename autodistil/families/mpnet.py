@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from autodistil.families.architecture import Architecture, Size
 from autodistil.families.bert import BertForm
-from autodistil.families.encoder import post_norm_block
-from autodistil.families.parts import Block, Embeddings, RelativePositions, Role, Table
+from autodistil.families.parts import Embeddings, RelativePositions, Role, Table
 
 _NAMES = {
     "query": "attention.attn.q",
@@ -32,6 +31,8 @@ class MPNetEncoder(BertForm):
         type_vocab_size: 1: it knows no token types.
         relative_attention_num_buckets: Rows of the table of biases.
     """
+
+    part_names: ClassVar[Mapping[str, str]] = _NAMES
 
     family: Literal["mpnet"] = "mpnet"
     type_vocab_size: Literal[1] = 1
@@ -62,10 +63,6 @@ class MPNetEncoder(BertForm):
     def embeddings(self) -> Embeddings:
         """The parts before the first layer."""
         return replace(super().embeddings, types=None, first_position=_PADDING + 1)
-
-    def block(self, layer: int) -> Block:
-        """The parts of a layer."""
-        return post_norm_block(_NAMES, f"{self.layers_prefix}{layer}.")
 
     @property
     def relative_positions(self) -> RelativePositions:

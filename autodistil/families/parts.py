@@ -4,6 +4,7 @@ A family names its parts here; shapes, slices, checks of bundles, parameter coun
 follow from what the axes of a part run over. Reading this needs no torch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,22 @@ Axis = Role | int
 """What an axis runs over; a number is a length that all students share."""
 
 
+def axis_lengths(sizes: Architecture, vocab: int) -> dict[Role, int]:
+    """How long axes are in an encoder.
+
+    Args:
+        sizes: Of the encoder.
+        vocab: Its tokens, if the sizes name no vocabulary of its own.
+    """
+    return {
+        Role.HIDDEN: sizes.hidden,
+        Role.ATTENTION: sizes.attention_width,
+        Role.HEADS: sizes.heads,
+        Role.FFN: sizes.intermediate,
+        Role.VOCAB: sizes.vocab or vocab,
+    }
+
+
 @dataclass(frozen=True)
 class Stored:
     """One tensor of an encoder.
@@ -36,20 +53,8 @@ class Stored:
     axes: tuple[Axis, ...]
     stacked: int = 1
 
-    def shape(self, sizes: Architecture, vocab: int) -> tuple[int, ...]:
-        """Its shape in an encoder of these sizes, which has `vocab` tokens unless they say other.
-
-        Args:
-            sizes: Of the encoder.
-            vocab: Tokens of an encoder without a vocabulary of its own.
-        """
-        lengths = {
-            Role.HIDDEN: sizes.hidden,
-            Role.ATTENTION: sizes.attention_width,
-            Role.HEADS: sizes.heads,
-            Role.FFN: sizes.intermediate,
-            Role.VOCAB: sizes.vocab or vocab,
-        }
+    def shape(self, lengths: Mapping[Role, int]) -> tuple[int, ...]:
+        """Its shape where the axes have these lengths, from `axis_lengths`."""
         own = [axis if isinstance(axis, int) else lengths[axis] for axis in self.axes]
         return (own[0] * self.stacked, *own[1:])
 

@@ -324,9 +324,8 @@ def _check_kinds(name: str, first: str, kinds: Sequence[str]) -> None:
 
 def _read_pooling(files: ModelFiles, file: str) -> tuple[Pooling, bool]:
     """How token vectors become one, and whether those of the prompt are among them."""
-    config = files.read(file)
     where = f"{files.name}/{file}"
-    if config is None:
+    if files.find(file) is None:
         raise InvalidInput(f"{where}, which says how tokens are pooled, is missing.")
     config = files.read_object(file)
     modes = config.get("pooling_mode")

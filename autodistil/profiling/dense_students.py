@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from autodistil.errors import InvalidInput
 from autodistil.extraction.export import model_config
-from autodistil.extraction.onnx_graph import ONNX_FILE, TYPES_INPUT, import_onnx, onnx_bytes
-from autodistil.extraction.onnx_runtime import import_onnxruntime, open_session
+from autodistil.extraction.onnx_graph import ONNX_FILE, import_onnx, onnx_bytes
+from autodistil.extraction.onnx_runtime import feed, import_onnxruntime, open_session
 from autodistil.families.architecture import Architecture
 from autodistil.families.encoder import EncoderConfig
 from autodistil.families.registry import longest_text
@@ -174,8 +174,7 @@ def _onnx_forward(
 ) -> Forward:
     session = open_session(model, conditions.threads)
     ids = _token_ids(vocab_size, conditions, seed).numpy()
-    values = {"input_ids": ids, "attention_mask": ids * 0 + 1, TYPES_INPUT: ids * 0}
-    inputs = {given.name: values[given.name] for given in session.get_inputs()}
+    inputs = feed(session, ids, ids * 0 + 1)
     return lambda: session.run(None, inputs)
 
 
